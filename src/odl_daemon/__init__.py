@@ -1,0 +1,3 @@
+"""odl-daemon: offline download for Seafile."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The only rooms whose bytes come from the open internet."""

@@ -1,0 +1,1 @@
+"""What the daemon does all day, told without naming a tool."""

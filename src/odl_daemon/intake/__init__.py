@@ -1,0 +1,1 @@
+"""The doors: a request comes in."""

@@ -1,0 +1,236 @@
+"""What the engine asks of the world, and the troubles that it may hear of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from odl_daemon.model.task import Fetched, Intent, Kind, Phase, Progress, Reason, Status, Task, Wish
+
+# --- troubles ---------------------------------------------------------------------------------------------
+
+
+class Remedy(Enum):
+    """What helps against a trouble."""
+
+    NONE = "give up: the same again would end the same"
+    RETRY = "try again later"
+    WIPE = "throw the partial bytes away and try again"
+    HOST = "something on this host: stop claiming for a while, count no attempt"
+
+
+class Trouble(Exception):
+    """An attempt failed: why, in a sentence for the task's user, and what helps."""
+
+    def __init__(
+        self, reason: Reason, sentence: str, remedy: Remedy = Remedy.NONE, *, after: float | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+        self.remedy = remedy
+        self.after = after
+        """Seconds that the other side asked us to wait, if it did."""
+
+
+class NameTaken(Exception):
+    """Other bytes lie at the intended place: plan again."""
+
+
+class LeaseLost(Exception):
+    """Somebody else holds the task, or its row is gone: touch nothing of it any longer."""
+
+
+class StoreAway(Exception):
+    """The database does not answer, and the caller did not want to wait for it."""
+
+
+# --- the store --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked wish for a new task."""
+
+    owner: str
+    library: str
+    path: str
+    """The target folder, absolute, normalised."""
+    url: str
+    name: str = ""
+    kind: Kind = Kind.URL
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the shared table that we have no task for yet, as it stands there."""
+
+    id: int
+    owner: str
+    library: str
+    path: str
+    url: str
+    status: Status
+    comment: str
+    mark: str
+    """Fingerprint of (url, owner, timestamp)."""
+    before: Task | None = None
+    """Our ended task of the same row, if somebody set it back to WAITING."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a holder reports of one running task at each pulse."""
+
+    id: int
+    epoch: int
+    progress: Progress
+    spent: float
+    """Seconds in FETCHING so far, all attempts together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store says of one task that the asking holder holds."""
+
+    id: int
+    epoch: int
+    wish: Wish | None
+    changed_outside: bool
+    """The shared row is gone, or somebody put another request into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which tasks to list; an empty field asks for all."""
+
+    owner: str = ""
+    phases: frozenset[Phase] = frozenset()
+    statuses: frozenset[Status] = frozenset()
+    ids: tuple[int, ...] = field(default=())
+
+
+class Store(Protocol):
+    """The one queue. Every write is durable when the call returns.
+
+    A database that is away is waited for: calls return late rather than fail. They raise StoreAway only
+    where the store was opened for a single command.
+    """
+
+    # for the doors
+    async def add(self, requests: Sequence[Request], at: datetime) -> list[Task]:
+        """Writes new rows, all or none, and returns their tasks in the same order."""
+
+    async def tasks(self, which: Filter, limit: int, before: int | None = None) -> list[Task]:
+        """The newest first; `before` is the last id of the page before. Rows without a task of ours are read
+        by their status alone."""
+
+    async def count(self, which: Filter) -> int: ...
+
+    async def ahead_of(self, task: Task, now: datetime) -> int:
+        """How many waiting tasks of the same owner come before this one."""
+
+    async def wish(self, ids: Sequence[int], wish: Wish, phases: frozenset[Phase]) -> list[int]:
+        """Writes a wish on those that are in one of `phases`, and returns their ids."""
+
+    async def wish_all(self, which: Filter, wish: Wish) -> int:
+        """Writes a wish on every task that the filter names, and returns how many there are."""
+
+    async def strangers(self, above: int, statuses: frozenset[Status], limit: int) -> list[Row]:
+        """Rows in one of `statuses` with an id above `above` that have no task, or an ended one, oldest first."""
+
+    async def adopt(self, tasks: Sequence[Task]) -> int:
+        """Makes tasks of rows (by `strangers`), unless another daemon did so meanwhile; returns how many."""
+
+    async def forget_deleted(self, limit: int) -> list[int]:
+        """Drops our side of rows that are no longer in the shared table and that nobody holds."""
+
+    # for the dispatcher
+    async def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
+        """Takes up to `limit` waiting tasks that are due at `at`: fair over owners (the least running first),
+        within an owner interrupted work first, then retries that are due, then the oldest."""
+
+    async def pulse(self, holder: str, beats: Sequence[Beat]) -> list[Held]:
+        """Renews the lease of everything that `holder` holds, keeps the beats, and tells what it holds."""
+
+    async def restore(self, holder: str, at: datetime) -> int:
+        """Gives back to the queue, ahead of others, what this holder held before it died."""
+
+    async def reap(self, at: datetime) -> int:
+        """Gives back to the queue, ahead of others, what dead daemons held."""
+
+    async def wished(self, limit: int) -> list[Task]:
+        """Tasks that nobody holds and that somebody wishes something of."""
+
+    async def next_due(self, at: datetime) -> datetime | None:
+        """When the next waiting task that is not yet due at `at` will be."""
+
+    async def settle(self, tasks: Sequence[Task]) -> list[int]:
+        """Saves tasks that nobody holds, each only if its epoch still stands; raises the epoch; returns the
+        ids that were saved."""
+
+    # for the worker
+    async def save(self, task: Task) -> None:
+        """Saves a task by its holder. Raises LeaseLost if its epoch is no longer the row's."""
+
+
+# --- the downloader ---------------------------------------------------------------------------------------
+
+
+class Downloader(Protocol):
+    """Brings a task's bytes into its scratch folder."""
+
+    def fetch(self, task: Task, folder: str) -> AsyncGenerator[Progress | Fetched, None]:
+        """Yields Progress from the moment that the transfer runs (not while it stands in line), and ends
+        with Fetched. Bytes of an earlier attempt in `folder` are continued where that is safe. Raises
+        Trouble. Leaving the generator ends the transfer, but only `gone` says that it is over."""
+
+    async def gone(self, task: Task) -> None:
+        """Returns when nothing of this task's transfer can touch its folder any longer."""
+
+
+# --- the scratch ------------------------------------------------------------------------------------------
+
+
+class Scratch(Protocol):
+    """One private folder a task, for bytes on their way."""
+
+    async def open(self, task_id: int) -> str:
+        """Makes the folder if it is not there, and returns its path."""
+
+    async def holds(self, task_id: int, fetched: Fetched) -> bool:
+        """Whether all of these files lie there in full."""
+
+    async def wipe(self, task_id: int) -> None:
+        """Deletes the folder, if there is one."""
+
+    async def folders(self) -> list[int]:
+        """The task ids that have a folder."""
+
+    async def free(self) -> int:
+        """Bytes that are free on its disk."""
+
+
+# --- the library ------------------------------------------------------------------------------------------
+
+
+class Library(Protocol):
+    """Where files end up. A commit is exactly once: plan, remember the intent, commit; after a crash the
+    same intent again."""
+
+    async def check(self, task: Task) -> None:
+        """Raises Trouble if the target cannot take the task's files; cheap, asked before the download."""
+
+    async def plan(self, task: Task, folder: str, fetched: Fetched) -> Intent:
+        """Chooses safe and free names, and names the bytes. An earlier intent of the task is kept unless
+        other bytes took its place meanwhile. Raises Trouble."""
+
+    async def landed(self, task: Task, intent: Intent) -> bool:
+        """Whether everything that was intended is in the library already."""
+
+    async def commit(self, task: Task, folder: str, intent: Intent) -> None:
+        """Writes what was intended, without ever replacing anything; what is there already with the same
+        bytes counts as written. Durable on return. Raises NameTaken or Trouble."""

@@ -1,0 +1,1 @@
+"""The table: the one queue, and the only truth about a task."""
