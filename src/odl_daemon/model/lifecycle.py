@@ -116,7 +116,7 @@ GRANTED_BY: Final[Mapping[Wish, Event]] = {
     Wish.RETRY: Event.REVIVED,
 }
 
-_AGAIN: Final[Mapping[str, Any]] = {
+_AGAIN: Final[dict[str, Any]] = {
     "attempt": 1,
     "strikes": 0,
     "spent": 0.0,
