@@ -48,6 +48,8 @@ STEPS: Final[Mapping[tuple[Phase, Event], Phase]] = {
     (Q, Event.KEPT): C,
     (F, Event.FETCHED): C,
     (C, Event.COMMITTED): Phase.DONE,
+    # it came faster than anybody could look
+    (Q, Event.FETCHED): C,
     # the file was in the library already, from before a crash
     (Q, Event.COMMITTED): Phase.DONE,
     # back to the queue

@@ -1,0 +1,328 @@
+"""The life of one task in this daemon's hands: fetch, then commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, assert_never
+
+from odl_daemon.engine.news import News
+from odl_daemon.engine.run import Left, Run
+from odl_daemon.model.lifecycle import Event, advance
+from odl_daemon.model.patience import Patience, clock_time, micros
+from odl_daemon.model.task import Fetched, Intent, Phase, Progress, Reason, Task
+from odl_daemon.ports import Downloader, LeaseLost, Library, NameTaken, Remedy, Scratch, Store, Trouble
+
+log = logging.getLogger(__name__)
+
+NAMES_TO_TRY = 100
+"""How often a commit plans again because somebody took the name; then something else is wrong."""
+
+SETTLING_TIME = 0.5
+"""Seconds that an ended task may wait for its scratch folder to be gone before its row tells the end."""
+
+HOST_WAIT = 15.0
+"""Seconds until claims go on after a trouble of this host, a full disk for example."""
+
+LONGEST_HOST_WAIT = 600.0
+"""Seconds; a task that met a trouble of this host waits at most so long for its next chance."""
+
+LOOK_AT_THE_DISK_FROM = 1 << 20
+"""Bytes; for smaller files the free space is not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one task may take."""
+
+    time_limit: float = 1800.0
+    """Seconds in FETCHING, all attempts together."""
+    max_size: int = 0
+    """Bytes; 0 = no limit."""
+    keep_failed: float = 0.0
+    """Seconds that the bytes of a failed task are kept."""
+    patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a walk came to: the event that ends it here, and what the task looks like then."""
+
+    event: Event
+    changes: dict[str, Any]
+    wipe: bool = False
+    """The bytes in the scratch folder are of no use any longer."""
+
+
+class Worker:
+    """Walks tasks: one `live` call for each claimed task, many at a time."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        downloader: Downloader,
+        scratch: Scratch,
+        library: Library,
+        news: News,
+        holder: str,
+        limits: Limits,
+        host_trouble: Callable[[Trouble, float], None],
+        clock: Callable[[], datetime],
+        rng: Random,
+        commits: int = 2,
+    ) -> None:
+        self._store = store
+        self._downloader = downloader
+        self._scratch = scratch
+        self._library = library
+        self._news = news
+        self._holder = holder
+        self.limits = limits
+        self._host_trouble = host_trouble
+        self._clock = clock
+        self._rng = rng
+        self._commit_turns = asyncio.Semaphore(commits)
+
+    async def live(self, run: Run) -> None:
+        """The life of a claimed task, to its end or to the next holder; never raises for a task's trouble."""
+        try:
+            await self._end(run, await self._walk(run))
+        except LeaseLost:
+            log.warning("task %d: lease lost, leaving it alone", run.task.id)
+            self._news.forget(run.task.id)
+            await self._drop_bytes(run.task)
+
+    async def _walk(self, run: Run) -> Ending:
+        try:
+            if await self._landed(run):
+                return self._committed(run.task)
+            if not await self._bytes_are_kept(run):
+                await self._fetch(run)
+            await self._commit(run)
+            return self._committed(run.task)
+        except Left:
+            return self._left(run)
+        except Trouble as trouble:
+            return self._left(run) if run.unwanted else self._after(trouble, run)
+        except LeaseLost:
+            raise
+        except Exception:  # the one place: a bug must cost one attempt of one task, never the daemon
+            log.exception("task %d: an error that nobody foresaw", run.task.id)
+            return self._after(_unforeseen(), run)
+        finally:
+            self._stop_clock(run)
+
+    # --- before the fetch
+
+    async def _landed(self, run: Run) -> bool:
+        """Whether an earlier attempt put the files into the library and could not say so."""
+        async with run.leavable():
+            if run.task.intent is None:
+                await self._library.check(run.task)
+                return False
+            return await self._library.landed(run.task, run.task.intent)
+
+    async def _bytes_are_kept(self, run: Run) -> bool:
+        """Whether the bytes of an earlier attempt lie here in full; goes on to COMMITTING if so."""
+        fetched = run.task.fetched
+        if fetched is None or fetched.holder != self._holder:
+            return False
+        async with run.leavable():
+            if not await self._scratch.holds(run.task.id, fetched):
+                return False
+        await self._step(run, Event.KEPT)
+        return True
+
+    # --- fetch
+
+    async def _fetch(self, run: Run) -> None:
+        """Brings the bytes; the task is COMMITTING afterwards."""
+        async with run.leavable():
+            fetched = await self._transfer(run, await self._scratch.open(run.task.id))
+        self._stop_clock(run)
+        self._check_size(fetched.size)
+        arrived = Progress(fetched.size, fetched.size, 0, run.progress.validator)
+        run.progress = arrived
+        await self._step(run, Event.FETCHED, fetched=replace(fetched, holder=self._holder), progress=arrived, strikes=0)
+
+    async def _transfer(self, run: Run, folder: str) -> Fetched:
+        async with aclosing(self._downloader.fetch(run.task, folder)) as transfer:
+            async for item in transfer:
+                match item:
+                    case Progress():
+                        await self._note(run, item)
+                    case Fetched():
+                        return item
+                    case _:
+                        assert_never(item)
+        raise Trouble(Reason.INTERRUPTED, "the transfer ended without a file", Remedy.RETRY)
+
+    async def _note(self, run: Run, progress: Progress) -> None:
+        """Takes one progress in: the first one starts the clock, each one is held against the limits."""
+        total_is_news = progress.total is not None and run.progress.total != progress.total
+        run.progress = progress
+        self._news.progress(run.task.id, progress)
+        if run.task.phase is Phase.QUEUED:
+            run.start_clock(self.limits.time_limit)
+            await self._step(run, Event.STARTED)
+        self._check_size(max(progress.done, progress.total or 0))
+        if total_is_news:
+            await self._check_room(progress)
+
+    def _check_size(self, size: int) -> None:
+        if 0 < self.limits.max_size < size:
+            raise Trouble(
+                Reason.TOO_LARGE,
+                f"the file is larger than allowed here ({size:,} bytes, at most {self.limits.max_size:,})",
+            )
+
+    async def _check_room(self, progress: Progress) -> None:
+        """A file that cannot fit is not begun: it would fill the disk for everybody."""
+        missing = (progress.total or 0) - progress.done
+        if missing >= LOOK_AT_THE_DISK_FROM and missing > await self._scratch.free():
+            raise Trouble(Reason.DISK_FULL, "the server's disk has no room for this file now", Remedy.RETRY)
+
+    def _stop_clock(self, run: Run) -> None:
+        run.task = replace(run.task, spent=run.stop_clock())
+
+    # --- commit
+
+    async def _commit(self, run: Run) -> None:
+        """Puts the bytes into the library, exactly once; nothing leaves it in the middle of a write."""
+        for _ in range(NAMES_TO_TRY):
+            async with run.leavable():
+                intent = await self._plan(run)
+                await self._commit_turns.acquire()
+            try:
+                await self._step_in_place(run, intent)
+                await self._library.commit(run.task, await self._scratch.open(run.task.id), intent)
+                return
+            except NameTaken:
+                log.info("task %d: somebody took the name %r, choosing another", run.task.id, intent.path)
+            finally:
+                self._commit_turns.release()
+        raise Trouble(Reason.COMMIT_FAILED, "no free name was found in the target folder", Remedy.RETRY)
+
+    async def _plan(self, run: Run) -> Intent:
+        fetched = run.task.fetched
+        if fetched is None:
+            raise Trouble(Reason.INTERNAL, "the fetched bytes are not known any longer", Remedy.RETRY)
+        return await self._library.plan(run.task, await self._scratch.open(run.task.id), fetched)
+
+    def _committed(self, task: Task) -> Ending:
+        intent = task.intent
+        assert intent is not None, "a commit has an intent"
+        sha256 = intent.files[0].sha256 if len(intent.files) == 1 else ""
+        done = Progress(intent.size, intent.size, 0, task.progress.validator)
+        changes = {"path": intent.path, "size": intent.size, "sha256": sha256, "progress": done}
+        return Ending(Event.COMMITTED, changes, wipe=True)
+
+    # --- how it ended
+
+    def _left(self, run: Run) -> Ending:
+        """The ending of a walk that was left, decided from the facts."""
+        if run.lost:
+            raise LeaseLost
+        if run.changed_outside:
+            return Ending(Event.ABANDONED, self._kept(run), wipe=True)
+        if run.granted is not None:
+            changes = self._kept(run) | {"comment": str(run.granted)}
+            return Ending(run.granted, changes, wipe=run.granted is Event.CANCELLED)
+        if run.stopping:
+            return Ending(Event.ABANDONED, self._kept(run))
+        limit = self.limits.time_limit
+        sentence = f"the time limit of {limit:g} s was exceeded"
+        return Ending(
+            Event.EXPIRED, self._kept(run) | _why(Reason.TIME_LIMIT, sentence), wipe=not self.limits.keep_failed
+        )
+
+    def _after(self, trouble: Trouble, run: Run) -> Ending:
+        """The ending of an attempt that failed: another one later, or none."""
+        fetching = run.task.phase is not Phase.COMMITTING
+        gained = fetching and run.progress.done > run.before
+        strikes = 1 if gained else run.task.strikes + 1
+        lasting = trouble.remedy is Remedy.HOST or not fetching
+        changes = self._kept(run) | {"strikes": strikes}
+        if trouble.remedy is Remedy.NONE:
+            return self._failed(trouble, trouble.sentence, changes)
+        if self.limits.patience.exhausted(strikes, lasting=lasting):
+            return self._failed(trouble, f"{trouble.sentence} (given up after {strikes} attempts)", changes)
+        if trouble.remedy is Remedy.HOST:
+            return self._wait_for_the_host(trouble, strikes, changes)
+        return self._retried(trouble, strikes, run, changes)
+
+    def _failed(self, trouble: Trouble, sentence: str, changes: dict[str, Any]) -> Ending:
+        keep = self.limits.keep_failed > 0
+        changes |= _why(trouble.reason, sentence) | ({} if keep else {"fetched": None})
+        return Ending(Event.FAILED, changes, wipe=not keep)
+
+    def _retried(self, trouble: Trouble, strikes: int, run: Run, changes: dict[str, Any]) -> Ending:
+        wait = self.limits.patience.wait(strikes, trouble.after, self._rng)
+        now = self._clock()
+        at = now + timedelta(seconds=wait)
+        sentence = f"retry at {clock_time(at, now)}: {trouble.sentence}"
+        changes |= _why(trouble.reason, sentence) | {"attempt": run.task.attempt + 1, "due": micros(at)}
+        if trouble.remedy is Remedy.WIPE:
+            changes |= {"fetched": None}
+        return Ending(Event.RETRIED, changes, wipe=trouble.remedy is Remedy.WIPE)
+
+    def _wait_for_the_host(self, trouble: Trouble, strikes: int, changes: dict[str, Any]) -> Ending:
+        """The host's trouble is not the task's fault: no attempt is counted, and nobody else is claimed for a while."""
+        self._host_trouble(trouble, HOST_WAIT)
+        wait = min(HOST_WAIT * 2.0 ** min(strikes - 1, 10), LONGEST_HOST_WAIT)
+        due = micros(self._clock() + timedelta(seconds=wait))
+        return Ending(Event.ABANDONED, changes | _why(trouble.reason, f"waits: {trouble.sentence}") | {"due": due})
+
+    def _kept(self, run: Run) -> dict[str, Any]:
+        """What the row shall remember of this attempt."""
+        return {"progress": replace(run.beat.progress, speed=0)}
+
+    async def _end(self, run: Run, ending: Ending) -> None:
+        """Writes the end of the walk, and frees the disk: before the row tells the end, where that is quick."""
+        wiped = ending.wipe and await self._wipe_soon(run.task)
+        await self._step(run, ending.event, **ending.changes)
+        if ending.wipe and not wiped:
+            await self._drop_bytes(run.task)
+        elif not ending.wipe:
+            await self._downloader.gone(run.task)
+
+    async def _wipe_soon(self, task: Task) -> bool:
+        try:
+            async with asyncio.timeout(SETTLING_TIME):
+                await self._downloader.gone(task)
+        except TimeoutError:
+            return False
+        await self._scratch.wipe(task.id)
+        return True
+
+    async def _drop_bytes(self, task: Task) -> None:
+        await self._downloader.gone(task)
+        await self._scratch.wipe(task.id)
+
+    # --- steps
+
+    async def _step(self, run: Run, event: Event, **changes: Any) -> None:
+        """One step of the lifecycle: made, kept, told."""
+        run.task = advance(run.task, event, at=self._clock(), **changes)
+        await self._store.save(run.task)
+        self._news.publish(run.task)
+
+    async def _step_in_place(self, run: Run, intent: Intent) -> None:
+        """Makes the intent durable; proves at the same time that the task is still ours."""
+        run.task = replace(run.task, intent=intent)
+        await self._store.save(run.task)
+
+
+def _why(reason: Reason, sentence: str) -> dict[str, Any]:
+    return {"reason": reason, "comment": sentence}
+
+
+def _unforeseen() -> Trouble:
+    sentence = "an internal error; the administrator finds it in the daemon's log"
+    return Trouble(Reason.INTERNAL, sentence, Remedy.RETRY)
