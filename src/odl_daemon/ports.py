@@ -45,7 +45,7 @@ class LeaseLost(Exception):
 
 
 class StoreAway(Exception):
-    """The database does not answer, and the caller did not want to wait for it."""
+    """The database does not answer and the caller did not want to wait, or it refuses us: a sentence says why."""
 
 
 # --- the store --------------------------------------------------------------------------------------------

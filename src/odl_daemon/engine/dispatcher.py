@@ -67,6 +67,7 @@ class Dispatcher:
         self._next_pulse = self._next_poll = self._next_sweep = 0.0
         self._host_pause_until = 0.0
         self._host_pause_reason = ""
+        self._round_began: float | None = None
         self._workers = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -74,7 +75,9 @@ class Dispatcher:
         async with self._workers:
             await self._restore()
             while not (self._stopping and not self._runs):
+                self._round_began = self._now()
                 await self._round()
+                self._round_began = None
                 await self._bell.wait(self._until_next())
 
     def stop(self) -> None:
@@ -107,6 +110,11 @@ class Dispatcher:
     def running(self) -> int:
         """How many tasks are in this daemon's hands."""
         return len(self._runs)
+
+    @property
+    def round_lasts(self) -> float:
+        """Seconds since the round under way began; 0 while the dispatcher waits for a bell."""
+        return 0.0 if self._round_began is None else self._now() - self._round_began
 
     # --- the round
 

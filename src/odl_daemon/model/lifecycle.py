@@ -128,6 +128,7 @@ _AGAIN: Final[dict[str, Any]] = {
 }
 
 _EFFECTS: Final[Mapping[Event, Mapping[str, Any]]] = {
+    Event.CLAIMED: {"reason": Reason.NONE, "comment": ""},
     Event.STARTED: {"reason": Reason.NONE, "comment": ""},
     Event.KEPT: {"reason": Reason.NONE, "comment": ""},
     Event.COMMITTED: {"reason": Reason.NONE, "comment": "", "fetched": None},

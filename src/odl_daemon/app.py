@@ -1,0 +1,345 @@
+"""The only room that knows all others: builds them from the settings, starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from odl_daemon.config import Config, ConfigError
+from odl_daemon.download.aria2 import Aria2Downloader
+from odl_daemon.download.aria2_log import Aria2Log
+from odl_daemon.download.dial import Dialler
+from odl_daemon.download.probe import Prober
+from odl_daemon.download.proxy import Proxy
+from odl_daemon.download.sandbox import Isolation, SandboxTrouble
+from odl_daemon.download.scratch import ScratchFolders
+from odl_daemon.download.server import Aria2Server
+from odl_daemon.engine.bell import Bell
+from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.dispatcher import Dispatcher
+from odl_daemon.engine.janitor import Janitor
+from odl_daemon.engine.news import News
+from odl_daemon.engine.worker import Limits, Worker
+from odl_daemon.health import ServiceManager
+from odl_daemon.intake.control import ControlDoor
+from odl_daemon.intake.table import TableDoor
+from odl_daemon.library.folder import FolderLibrary
+from odl_daemon.logs import logging_to
+from odl_daemon.model.patience import Patience
+from odl_daemon.ports import Trouble
+from odl_daemon.store import SqlStore
+
+log = logging.getLogger(__name__)
+
+STOP_LIMIT = 25.0
+"""Seconds that running tasks get to let go when the daemon stops; then their leases run out by themselves."""
+
+STUCK_AFTER = 30.0
+"""Seconds that one round of the dispatcher may take while the database answers."""
+
+DEFAULT_LIBRARY = "default"
+
+
+class OperatorError(Exception):
+    """Something that only the operator can mend: one sentence, and what to do."""
+
+
+def run(config: Config, reload: Callable[[], Config]) -> int:
+    """Runs the service until it is told to stop; returns its exit code.
+
+    `reload` reads the settings anew when SIGHUP comes. Raises OperatorError.
+    """
+    os.umask(0o077)
+    with _owned(config.daemon.state_dir), _owned(config.download.temp_dir), _logging(config):
+        return asyncio.run(_serve(config, reload))
+
+
+@asynccontextmanager
+async def open_desk(config: Config) -> AsyncIterator[Desk]:
+    """The desk without a daemon, for a command that finds none: what it writes is done once a daemon runs."""
+    async with SqlStore(url=config.database.url, lease=config.daemon.lease, patient=False) as store:
+        yield Desk(
+            store=store, news=News(), bell=Bell(), clock=now, why_not_claiming=lambda: "no daemon is running here"
+        )
+
+
+def now() -> datetime:
+    """The wall clock of the whole house."""
+    return datetime.now(UTC)
+
+
+# --- the life of the daemon -------------------------------------------------------------------------------
+
+
+async def _serve(config: Config, reload: Callable[[], Config]) -> int:
+    stop, manager = Stop(), ServiceManager()
+    async with AsyncExitStack() as cellar:
+        async with stop.cutting_short():
+            store = await cellar.enter_async_context(SqlStore(url=config.database.url, lease=config.daemon.lease))
+        if not stop.asked.is_set():
+            aria2_log = cellar.enter_context(Aria2Log(config.log.aria2_file))
+            house = House(config, store, aria2_log)
+            with _reloading(house, reload, manager):
+                await house.live(stop, manager)
+    log.info("stopped")
+    return 0
+
+
+class House:
+    """Every room, built and connected; nothing runs before `live`."""
+
+    def __init__(self, config: Config, store: SqlStore, aria2_log: Aria2Log) -> None:
+        holder, rng = config.daemon.name or holder_name(config.daemon.state_dir), Random()
+        _say_isolation(config)
+        self._store = store
+        self._bell, news = Bell(), News()
+        scratch = ScratchFolders(config.download.temp_dir)
+        dialler = Dialler()
+        self._aria2 = Aria2Server(
+            scratch=config.download.temp_dir,
+            aria2c=config.download.aria2c,
+            isolation=Isolation(config.guard.isolation),
+            lock=config.daemon.state_dir / "sandbox.lock",
+            serve_proxy=Proxy(dialler).serve,
+            heard=aria2_log.heard,
+            last_words=aria2_log.tail,
+            slots=config.download.slots,
+            stall_limit=config.download.stall_limit,
+        )
+        self._downloader = Aria2Downloader(
+            server=self._aria2, prober=Prober(dialler), stall_limit=config.download.stall_limit
+        )
+        self._worker = Worker(
+            store=store,
+            downloader=self._downloader,
+            scratch=scratch,
+            library=_library(config),
+            news=news,
+            holder=holder,
+            limits=_limits(config),
+            host_trouble=self._host_trouble,
+            clock=now,
+            rng=rng,
+        )
+        self._janitor = Janitor(
+            store=store, scratch=scratch, holder=holder, keep_failed=config.download.keep_failed, clock=now
+        )
+        self._dispatcher = Dispatcher(
+            store=store,
+            worker=self._worker,
+            janitor=self._janitor,
+            news=news,
+            bell=self._bell,
+            holder=holder,
+            slots=config.download.slots,
+            enabled=config.daemon.enabled,
+            poll=config.intake.poll,
+            clock=now,
+            rng=rng,
+        )
+        self._desk = Desk(
+            store=store, news=news, bell=self._bell, clock=now, why_not_claiming=self._dispatcher.why_not_claiming
+        )
+        self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
+        self._table = TableDoor(desk=self._desk, poll=config.intake.poll, rng=rng)
+        self._name = holder
+
+    async def live(self, stop: Stop, manager: ServiceManager) -> None:
+        """Opens from the cellar to the doors, works until the stop, and closes from the doors to the cellar.
+
+        Raises OperatorError if aria2 or its sandbox cannot be started.
+        """
+        with _telling_the_operator():
+            async with asyncio.TaskGroup() as group:
+                cellar = [
+                    group.create_task(self._aria2.run(), name="aria2 and its sandbox"),
+                    group.create_task(self._downloader.run(), name="looks of the downloader"),
+                ]
+                async with stop.cutting_short():
+                    await self._aria2.ready()
+                    await self._desk.take_over()
+                if not stop.asked.is_set():
+                    await self._work(group, stop, manager)
+                for task in cellar:
+                    task.cancel()
+
+    async def _work(self, group: asyncio.TaskGroup, stop: Stop, manager: ServiceManager) -> None:
+        working = group.create_task(self._dispatcher.run(), name="dispatcher")
+        doors = [
+            group.create_task(self._control.serve(), name="control door"),
+            group.create_task(self._table.serve(), name="table door"),
+            group.create_task(manager.keep_alive(self._stuck), name="watchdog"),
+        ]
+        manager.ready(f"{self._name} is working")
+        log.info("%s is working", self._name)
+        await stop.asked.wait()
+        log.info("stopping")
+        manager.stopping()
+        for door in doors:
+            door.cancel()
+        self._dispatcher.stop()
+        _, late = await asyncio.wait({working}, timeout=STOP_LIMIT)
+        if late:
+            log.warning("%d tasks did not let go in time: their leases run out", self._dispatcher.running)
+            working.cancel()
+
+    def tune(self, config: Config) -> None:
+        """Takes over the settings that can change while everything runs."""
+        self._worker.limits = _limits(config)
+        self._janitor.keep_failed = config.download.keep_failed
+        self._aria2.set_slots(config.download.slots)
+        self._dispatcher.tune(slots=config.download.slots, enabled=config.daemon.enabled)
+        logging.getLogger().setLevel(config.log.level.upper())
+
+    def _host_trouble(self, trouble: Trouble, seconds: float) -> None:
+        self._dispatcher.host_trouble(trouble, seconds)
+
+    def _stuck(self) -> bool:
+        return self._dispatcher.round_lasts > STUCK_AFTER and not self._store.away
+
+
+def holder_name(state_dir: Path) -> str:
+    """A name that stays the same over restarts and differs between any two daemons: by host and state folder."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        machine = ""
+    digest = hashlib.sha256(f"{machine}\0{state_dir.resolve()}".encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}-{digest}"
+
+
+def _library(config: Config) -> FolderLibrary:
+    folder = config.library.folder
+    (folder / DEFAULT_LIBRARY).mkdir(mode=0o755, parents=True, exist_ok=True)
+    return FolderLibrary(folder, create=config.library.create)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        time_limit=config.download.time_limit,
+        max_size=config.download.max_size,
+        keep_failed=config.download.keep_failed,
+        patience=Patience(config.download.retries, config.download.retry_wait),
+    )
+
+
+def _say_isolation(config: Config) -> None:
+    if config.guard.isolation == Isolation.PROXY_ONLY:
+        log.warning(
+            'aria2 runs WITHOUT its sandbox ([guard] isolation = "proxy-only"): a flaw in aria2 could reach this '
+            "host's network and files; allow user namespaces here and set it to "
+            '"namespace"'
+        )
+
+
+# --- stopping and reloading -------------------------------------------------------------------------------
+
+
+class Stop:
+    """The wish of the operator that the daemon ends; a second signal changes nothing."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self._block: asyncio.Timeout | None = None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask)
+
+    @asynccontextmanager
+    async def cutting_short(self) -> AsyncIterator[None]:
+        """A block that the stop leaves at once; look at `asked` afterwards."""
+        try:
+            async with asyncio.timeout(0.0 if self.asked.is_set() else None) as self._block:
+                yield
+        except TimeoutError:
+            if not self.asked.is_set():
+                raise
+        finally:
+            self._block = None
+
+    def _ask(self) -> None:
+        if not self.asked.is_set() and self._block is not None:
+            self._block.reschedule(0.0)
+        self.asked.set()
+
+
+@contextmanager
+def _reloading(house: House, reload: Callable[[], Config], manager: ServiceManager) -> Iterator[None]:
+    def take_over() -> None:
+        manager.reloading()
+        try:
+            house.tune(reload())
+            log.info("settings read anew: slots, limits, retries, keep_failed, enabled and the log level are in force")
+        except ConfigError as error:
+            log.error("the settings stay as they were: %s", error)
+        manager.ready("settings read anew")
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, take_over)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+# --- what only the operator can mend ----------------------------------------------------------------------
+
+
+@contextmanager
+def _telling_the_operator() -> Iterator[None]:
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        trouble, others = group.split(SandboxTrouble)
+        if trouble is None or others is not None:
+            raise
+        raise OperatorError(str(_first(trouble))) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@contextmanager
+def _owned(folder: Path) -> Iterator[None]:
+    """Makes a folder if it is not there, and keeps other daemons out of it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise OperatorError(
+            f"the folder {folder} cannot be used: {error.strerror}; make it writable for this user"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise OperatorError(
+            f"another odl-daemon works in {folder}; stop it, or give this one a [daemon] state_dir of its own"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _logging(config: Config) -> Iterator[None]:
+    try:
+        lines = logging_to(config.log.file, config.log.level)
+    except OSError as error:
+        raise OperatorError(f"the log file {config.log.file} cannot be written: {error.strerror}") from error
+    with lines:
+        yield

@@ -1,0 +1,164 @@
+"""How the settings are read: the file, over it the environment, all mistakes told at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from odl_daemon.config.settings import SECTIONS, Config, Setting, settings_of
+
+SYSTEM_FILE: Final = Path("/etc/odl-daemon/config.toml")
+HIDDEN: Final = {("database", "url")}
+"""Values that no sentence repeats: they may hold a password."""
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; one sentence for each mistake."""
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
+
+
+class _Written(NamedTuple):
+    """A value that somebody wrote, and where."""
+
+    value: object
+    origin: str
+    """The file or the variable."""
+    place: str
+    """How a mistake names it."""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The settings in force: `path` or what `find` finds, and over it the environment.
+
+    Without a file the defaults hold, and relative paths count from the current folder. Raises ConfigError.
+    """
+    file = find(path, environ)
+    folder = file.parent.absolute() if file else Path.cwd()
+    mistakes: list[str] = []
+    written = _from_file(file, mistakes) if file else {}
+    written |= _from_environment(environ, mistakes)
+    values = {section: dict(_read_section(section, written, folder, mistakes)) for section in SECTIONS}
+    if not mistakes:
+        _relate(values)
+        mistakes += _contradictions(values)
+    if mistakes:
+        raise ConfigError(mistakes)
+    came_from = {where: found.origin for where, found in written.items()}
+    sections = {section: SECTIONS[section](**values[section]) for section in SECTIONS}
+    return _config(sections, file, came_from)
+
+
+def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The config file: `path`, $ODL_CONFIG, ./config.toml, the system's; None if there is none of them.
+
+    Raises ConfigError if a file that was asked for by name is not there.
+    """
+    named = path or (Path(environ["ODL_CONFIG"]) if environ.get("ODL_CONFIG") else None)
+    if named is not None:
+        if not named.is_file():
+            by = "--config" if path else "$ODL_CONFIG"
+            raise ConfigError([f"the config file {named}, which {by} names, does not exist"])
+        return named
+    for candidate in (Path("config.toml"), SYSTEM_FILE):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+# --- what was written -------------------------------------------------------------------------------------
+
+
+def _from_file(file: Path, mistakes: list[str]) -> dict[tuple[str, str], _Written]:
+    try:
+        with file.open("rb") as opened:
+            content = tomllib.load(opened)
+    except OSError as error:
+        raise ConfigError([f"{file} cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{file} is not valid TOML: {error}"]) from error
+    written: dict[tuple[str, str], _Written] = {}
+    for section, keys in content.items():
+        if section not in SECTIONS:
+            mistakes.append(f"{file}: there is no section [{section}]{_meant(section, SECTIONS)}")
+        elif not isinstance(keys, dict):
+            mistakes.append(f"{file}: {section} is a section: write [{section}], and its keys below")
+        else:
+            for key, value in keys.items():
+                place = f"{file}: [{section}] {key}"
+                if key in settings_of(section):
+                    written[section, key] = _Written(value, str(file), place)
+                else:
+                    mistakes.append(f"{place} is no key that there is{_meant(key, settings_of(section), section)}")
+    return written
+
+
+def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[tuple[str, str], _Written]:
+    written: dict[tuple[str, str], _Written] = {}
+    ours = sorted(name for name in environ if name.startswith("ODL_") and "__" in name)
+    for name in ours:
+        section, _, key = name.removeprefix("ODL_").lower().partition("__")
+        if section in SECTIONS and key in settings_of(section):
+            written[section, key] = _Written(environ[name], name, name)
+        else:
+            mistakes.append(f"the environment variable {name} is no setting{_meant(name, _variables())}")
+    return written
+
+
+def _variables() -> list[str]:
+    return [f"ODL_{section}__{key}".upper() for section in SECTIONS for key in settings_of(section)]
+
+
+def _meant(word: str, words: Iterable[str], section: str = "") -> str:
+    """A question that names the nearest of the right words, or where the key would be at home."""
+    from difflib import get_close_matches  # only here: mistakes are rare, starts are not
+
+    if near := get_close_matches(word, list(words), 1):
+        return f"; did you mean {near[0]}?"
+    homes = [home for home in SECTIONS if section and word in settings_of(home)]
+    return f"; it belongs to [{homes[0]}]" if homes else f"; there is: {', '.join(words)}"
+
+
+# --- what it means ----------------------------------------------------------------------------------------
+
+
+def _read_section(
+    section: str, written: Mapping[tuple[str, str], _Written], folder: Path, mistakes: list[str]
+) -> Iterator[tuple[str, object]]:
+    for key, setting in settings_of(section).items():
+        found = written.get((section, key))
+        try:
+            yield key, setting.kind.read(found.value if found else setting.default, folder)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            if found is None:
+                raise AssertionError(f"the default of [{section}] {key} is none") from error
+            mistakes.append(_mistake(found, setting, hidden=(section, key) in HIDDEN))
+
+
+def _mistake(found: _Written, setting: Setting, *, hidden: bool) -> str:
+    shown = "this value" if hidden else repr(found.value)
+    return f"{found.place}: expected {setting.kind.expected}, not {shown}"
+
+
+def _relate(values: dict[str, dict[str, object]]) -> None:
+    """Fills in what follows from other settings."""
+    state_dir = values["daemon"]["state_dir"]
+    assert isinstance(state_dir, Path)
+    values["download"]["temp_dir"] = values["download"]["temp_dir"] or state_dir / "scratch"
+
+
+def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
+    temp_dir, library = values["download"]["temp_dir"], values["library"]["folder"]
+    assert isinstance(temp_dir, Path)
+    assert isinstance(library, Path)
+    if library.is_relative_to(temp_dir):
+        yield f"[library] folder {library} lies in [download] temp_dir {temp_dir}, which is swept: keep them apart"
+
+
+def _config(sections: Mapping[str, Any], file: Path | None, came_from: Mapping[tuple[str, str], str]) -> Config:
+    """Any: each section was made by its own class just before."""
+    return Config(**sections, file=file.absolute() if file else None, came_from=came_from)

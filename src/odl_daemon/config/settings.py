@@ -1,0 +1,281 @@
+"""What there is to set: for each key what it means, and why its default is what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from odl_daemon.config import kinds
+from odl_daemon.config.kinds import Kind
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+DAY = 86400.0
+
+
+class Setting(NamedTuple):
+    """One key."""
+
+    kind: Kind
+    default: object
+    """As it would be written in the file."""
+    meaning: str
+    why: str = ""
+    """Why this default, if that is not plain to see."""
+
+
+def _key(kind: Kind, default: object, meaning: str, why: str = "") -> dict[str, Setting]:
+    return {"setting": Setting(kind, default, meaning, why)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Daemon:
+    """The service as a whole."""
+
+    enabled: bool = field(
+        metadata=_key(
+            kinds.flag(),
+            True,
+            "Whether waiting tasks are claimed. When false the daemon runs and accepts new tasks, and lets them wait.",
+        )
+    )
+    name: str = field(
+        metadata=_key(
+            kinds.text(r"[A-Za-z0-9._@-]{0,64}", "up to 64 letters, digits, dots, dashes"),
+            "",
+            "What this daemon calls itself in the database. No two daemons of one database may share a name, and a "
+            "daemon keeps its own over restarts: by it the daemon knows its interrupted work.",
+            'With "" the name is made of the host\'s name, its machine id and the state folder.',
+        )
+    )
+    state_dir: Path = field(
+        metadata=_key(
+            kinds.folder_path(),
+            "state",
+            "Where the daemon keeps what it needs from one start to the next, and its control socket. Made if it is "
+            "not there. One daemon at a time may use it.",
+        )
+    )
+    lease: float = field(
+        metadata=_key(
+            kinds.duration(2, 3600),
+            20,
+            "How long a task belongs to a daemon that gives no sign of life; then other daemons of the same database "
+            "take the task over.",
+            "Long enough for a short hiccup of the database, short enough that nobody waits long for a dead daemon's "
+            "tasks.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """Where the table of tasks lives."""
+
+    url: str = field(
+        repr=False,  # it may hold a password
+        metadata=_key(
+            kinds.database_url(),
+            "sqlite:///odl.db",
+            "`sqlite:///file.db` counts from the folder of the config file, `sqlite:////folder/file.db` is absolute. A "
+            "path with three slashes is taken as absolute, too, when more of its folders exist from the root on than "
+            "from the config file on. For a Seafile server: `mysql://user:password@host:port/database` (MariaDB or "
+            "MySQL); special characters of the password are written as %XX.",
+            "An SQLite file needs no server; a single daemon beside a single library is well served by it.",
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """How files are fetched."""
+
+    slots: int = field(
+        metadata=_key(
+            kinds.whole(1, 256),
+            10,
+            "How many files are transferred at once. A task that is being put into the library holds no slot.",
+            "More seldom make a line faster, and fewer leave it idle beside slow servers.",
+        )
+    )
+    time_limit: float = field(
+        metadata=_key(
+            kinds.duration(0.1, 365 * DAY),
+            "30m",
+            "How long one task may transfer, all its attempts together. Waiting, pauses and the way into the library "
+            "do not count. Beyond it the task ends as TLE; a retry starts from zero.",
+        )
+    )
+    stall_limit: float = field(
+        metadata=_key(
+            kinds.duration(1, DAY),
+            "2m",
+            "A transfer that brings not a byte for so long is broken off and tried again.",
+        )
+    )
+    max_size: int = field(
+        metadata=_key(
+            kinds.size(), 0, "The largest file that is accepted; 0 sets no limit. Looked at when the size is known."
+        )
+    )
+    temp_dir: Path = field(
+        metadata=_key(
+            kinds.optional_path(),
+            "",
+            'Where files lie until they are complete. "" means the folder `scratch` inside state_dir. On the same disk '
+            "as a library folder, a finished file is moved there instead of copied.",
+        )
+    )
+    aria2c: str = field(
+        metadata=_key(kinds.program(), "aria2c", "The program aria2c: a name that is looked up in PATH, or a path.")
+    )
+    retries: int = field(
+        metadata=_key(
+            kinds.whole(0, 100),
+            5,
+            "How many failures in a row a task survives, if another attempt can help and none of them brought a byte. "
+            "Trouble with the library, or with this host, is tried four times as often: the bytes are here already.",
+        )
+    )
+    retry_wait: float = field(
+        metadata=_key(
+            kinds.duration(0.05, 3600),
+            10,
+            "The wait before the first retry. It doubles with each further one, up to an hour, and is never shorter "
+            "than what the server asks for.",
+        )
+    )
+    keep_failed: float = field(
+        metadata=_key(
+            kinds.duration(0, 365 * DAY),
+            0,
+            "How long the bytes of a failed task stay in temp_dir, so that a retry can go on with them.",
+            "0 frees the disk at once.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Where finished files end up."""
+
+    kind: str = field(metadata=_key(kinds.choice("folder"), "folder", "What sort of library it is."))
+    folder: Path = field(
+        metadata=_key(
+            kinds.folder_path(),
+            "library",
+            "Each library is a folder in here. The folder itself, and in it the library `default`, are made at start.",
+        )
+    )
+    create: bool = field(
+        metadata=_key(
+            kinds.flag(),
+            False,
+            "Whether a library that does not exist is made when a task names it.",
+            "A mistyped name then ends in a sentence rather than in a new folder.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """How new tasks are noticed."""
+
+    poll: float = field(
+        metadata=_key(
+            kinds.duration(0.2, 3600),
+            5,
+            "How often the table is looked at for rows that others put there. Tasks of `odl add` start at once.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """What a download may reach."""
+
+    allow: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.listed(lambda item: _destination(item), 'networks ("10.1.0.0/16"), "host:port" or host names'),
+            [],
+            "Inner addresses that tasks may fetch from all the same: a network opens all ports, `host:port` that port, "
+            "a name its inner addresses.",
+            "Strangers' links must not reach what only this host can see.",
+        )
+    )
+    isolation: str = field(
+        metadata=_key(
+            kinds.choice("namespace", "proxy-only"),
+            "namespace",
+            '"namespace" shuts aria2 into a sandbox without a network and without your files. "proxy-only" is for '
+            "hosts that forbid user namespaces: aria2 is then merely told to use the daemon's proxy, and the daemon "
+            "warns of it at every start.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """What is written down."""
+
+    level: str = field(
+        metadata=_key(kinds.choice("debug", "info", "warning", "error"), "info", "The least weight of a line.")
+    )
+    file: Path | None = field(
+        metadata=_key(kinds.optional_path(), "", 'The log file, rotated at 10 MiB; "" writes to standard error.')
+    )
+    aria2_file: Path | None = field(
+        metadata=_key(
+            kinds.optional_path(),
+            "",
+            'Where aria2\'s own words are kept, rotated, links without query and login; "" keeps none.',
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings, checked; paths are absolute."""
+
+    daemon: Daemon
+    database: Database
+    download: Download
+    library: Library
+    intake: Intake
+    guard: Guard
+    log: Log
+    file: Path | None = None
+    """The file that was read; None if there was none."""
+    came_from: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
+    """For each (section, key) that is not a default: the file or the environment variable that set it."""
+
+
+SECTIONS: Mapping[str, type[DataclassInstance]] = {
+    "daemon": Daemon,
+    "database": Database,
+    "download": Download,
+    "library": Library,
+    "intake": Intake,
+    "guard": Guard,
+    "log": Log,
+}
+
+
+def settings_of(section: str) -> dict[str, Setting]:
+    """The keys of a section, in their order."""
+    return {each.name: _setting(each) for each in fields(SECTIONS[section])}
+
+
+def _setting(each: Field[object]) -> Setting:
+    setting = each.metadata["setting"]
+    assert isinstance(setting, Setting)
+    return setting
+
+
+def _destination(item: str) -> bool:
+    from odl_daemon.config.destination import is_destination  # only here: the list is mostly empty
+
+    return is_destination(item)

@@ -1,0 +1,282 @@
+"""Brings a task's bytes into its scratch folder by aria2."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from odl_daemon.download import failures
+from odl_daemon.download.conf import checked
+from odl_daemon.download.leftovers import Leftovers, look
+from odl_daemon.download.probe import NoAnswer, Prober
+from odl_daemon.download.scratch import empty
+from odl_daemon.download.server import Aria2Server
+from odl_daemon.download.together import Together
+from odl_daemon.download.transfer import State, Transfer, gid_of
+from odl_daemon.model.task import Fetched, Progress, Reason, Task
+from odl_daemon.ports import Remedy, Trouble
+
+log = logging.getLogger(__name__)
+
+SETTLED: Final = 0.3
+"""Seconds after which a running transfer is worth asking its source for a validator: most small files are
+here before."""
+
+DEATHS: Final = 3
+"""How often a transfer may be to blame for a death of aria2."""
+
+RESTARTS: Final = 20
+"""How often one fetch lives through a death of aria2, whoever is to blame."""
+
+NAME_LIMIT: Final = 180
+"""Bytes of a name that we choose: with aria2's own suffixes it still is below every file system's 255."""
+
+
+class Aria2Downloader:
+    """ports.Downloader. `run` must be running, and the server's `run` too.
+
+    A death of aria2 costs a fetch time and nothing else: it looks at its folder as at the beginning and adds
+    itself anew. A transfer that was there, without a byte, when aria2 crashed or froze, is a suspect: suspects
+    wait in a lane of their own where only one at a time goes ahead until its first byte, and who brings aria2
+    down once too often is given up.
+    """
+
+    def __init__(self, *, server: Aria2Server, prober: Prober, stall_limit: float) -> None:
+        self._server = server
+        self._prober = prober
+        self._stall_limit = stall_limit
+        self._looks: Together[str, Leftovers] = Together(look)
+        self._questions: asyncio.Queue[_Fetch] = asyncio.Queue()
+        self._lane = asyncio.Lock()
+        self._open: dict[int, Transfer] = {}
+
+    async def run(self) -> None:
+        """Looks into folders and asks sources for their validators, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._looks.run(), name="looks into scratch folders")
+            for _ in range(8):
+                group.create_task(self._ask_sources(), name="asks sources for their validators")
+
+    async def fetch(self, task: Task, folder: str) -> AsyncGenerator[Progress | Fetched, None]:
+        """See ports.Downloader."""
+        fetch = _Fetch(task, folder)
+        await self.gone(task)
+        while True:
+            name = await self._name_to_continue(fetch)
+            await self._server.ready()
+            transfer = fetch.next_transfer(self._server.proxy_for(task.owner), name)
+            try:
+                if fetch.blamed:
+                    await self._lane.acquire()
+                    fetch.in_lane = True
+                self._open[task.id] = transfer
+                self._server.add(transfer)
+                while not transfer.ended:
+                    await transfer.changed()
+                    if transfer.state is State.RUNNING:
+                        self._leave_lane_when_fed(fetch, transfer)
+                        self._wonder(fetch, transfer)
+                        if transfer.stalled:
+                            raise self._silence(fetch, transfer)
+                        yield transfer.progress(fetch.validator)
+            finally:
+                self._leave_lane(fetch)
+                self._server.closing(transfer)
+            match transfer.state:
+                case State.COMPLETE:
+                    yield await self._brought(fetch, transfer)
+                    return
+                case State.LOST:
+                    self._count_death(fetch, transfer)
+                case _:
+                    await self._judge(fetch, transfer)
+            await transfer.gone.wait()
+
+    async def gone(self, task: Task) -> None:
+        """See ports.Downloader."""
+        transfer = self._open.get(task.id)
+        if transfer is not None:
+            await transfer.gone.wait()
+            if self._open.get(task.id) is transfer:
+                del self._open[task.id]
+
+    # --- before ---------------------------------------------------------------------------------------------
+
+    async def _name_to_continue(self, fetch: _Fetch) -> str:
+        """The name of a begun file that may be continued; without one the folder is empty afterwards."""
+        found = await self._looks.ask(fetch.folder)
+        if found.clean:
+            fetch.validator = ""
+            return ""
+        if found.begun and _usable_name(found.begun) and await self._unchanged(fetch):
+            return found.begun
+        log.debug("task %d: starts from the first byte", fetch.task.id)
+        await asyncio.to_thread(empty, Path(fetch.folder))
+        fetch.validator = ""
+        return ""
+
+    async def _unchanged(self, fetch: _Fetch) -> bool:
+        """Whether the source still has the version that was begun. A source that cannot say so now is no
+        reason to throw bytes away: that is this attempt's trouble."""
+        if not fetch.validator:
+            return False
+        try:
+            answer = await self._prober.ask(fetch.url, fetch.task.owner)
+        except NoAnswer as error:
+            log.debug("task %d: its source does not say what it has: %s", fetch.task.id, error)
+            raise failures.unreachable(fetch.host) from error
+        if answer.status >= 400 and answer.status not in (405, 501):
+            raise failures.refusal(answer.status, fetch.host, after=answer.after)
+        fetch.headable = answer.headable
+        return answer.validator == fetch.validator
+
+    # --- while it runs --------------------------------------------------------------------------------------
+
+    def _wonder(self, fetch: _Fetch, transfer: Transfer) -> None:
+        """Has the source asked for its validator, once, when the transfer is no short one."""
+        if fetch.validator or fetch.wondered is transfer:
+            return
+        if asyncio.get_running_loop().time() - transfer.began >= SETTLED:
+            fetch.wondered = transfer
+            self._questions.put_nowait(fetch)
+
+    async def _ask_sources(self) -> None:
+        while True:
+            fetch = await self._questions.get()
+            transfer = fetch.wondered
+            if transfer is None or transfer.ended or transfer.closing:
+                continue
+            try:
+                answer = await self._prober.ask(fetch.url, fetch.task.owner)
+            except NoAnswer as error:
+                log.debug("task %d: no validator: %s", fetch.task.id, error)
+                continue
+            # Another length is another version, or no length at all: either way not what is being fetched.
+            if fetch.wondered is transfer and not transfer.ended and answer.length == transfer.total:
+                fetch.validator = answer.validator
+                transfer.ring()
+
+    def _silence(self, fetch: _Fetch, transfer: Transfer) -> Trouble:
+        answered = transfer.fed or transfer.total is not None
+        return (failures.stalled if answered else failures.silent)(fetch.host, self._stall_limit)
+
+    def _leave_lane_when_fed(self, fetch: _Fetch, transfer: Transfer) -> None:
+        if transfer.fed:
+            self._leave_lane(fetch)
+
+    def _leave_lane(self, fetch: _Fetch) -> None:
+        if fetch.in_lane:
+            fetch.in_lane = False
+            self._lane.release()
+
+    # --- after ----------------------------------------------------------------------------------------------
+
+    async def _brought(self, fetch: _Fetch, transfer: Transfer) -> Fetched:
+        found = await self._looks.ask(fetch.folder)
+        fetched = Fetched(files=found.files)
+        if not found.files or (transfer.total or 0) != fetched.size:
+            raise Trouble(Reason.INTERRUPTED, f"the file from {fetch.host} did not arrive whole", Remedy.WIPE)
+        return fetched
+
+    def _count_death(self, fetch: _Fetch, transfer: Transfer) -> None:
+        fetch.restarts += 1
+        fetch.blamed += transfer.blamed
+        if fetch.blamed >= DEATHS:
+            raise failures.deadly(fetch.host)
+        if fetch.restarts > RESTARTS:
+            raise failures.restless()
+
+    async def _judge(self, fetch: _Fetch, transfer: Transfer) -> None:
+        """Raises the trouble of a transfer that failed, or lets it be tried once more under a short name."""
+        log.debug("task %d: aria2 error %d: %s", fetch.task.id, transfer.code, transfer.message)
+        if transfer.state is State.REFUSED:
+            raise failures.bad_url()
+        if transfer.code == _NAME_TROUBLE and not fetch.short_name:
+            fetch.short_name = short_name(fetch.url)
+            return
+        trouble = failures.trouble(transfer.code, transfer.message, fetch.host)
+        if trouble.reason is Reason.SERVER_BUSY:
+            trouble.after = await self._asked_to_wait(fetch)
+        raise trouble
+
+    async def _asked_to_wait(self, fetch: _Fetch) -> float | None:
+        """aria2 keeps Retry-After to itself: the source is asked once more for it."""
+        try:
+            return (await self._prober.ask(fetch.url, fetch.task.owner)).after
+        except NoAnswer:
+            return None
+
+
+class _Fetch:
+    """What one fetch remembers over several transfers."""
+
+    def __init__(self, task: Task, folder: str) -> None:
+        self.task = task
+        self.folder = folder
+        self.url, self.host = _checked_url(task.url)
+        self.validator = task.progress.validator
+        self.wondered: Transfer | None = None
+        self.short_name = ""
+        self.restarts = 0
+        self.blamed = 0
+        self.in_lane = False
+        self.headable = False
+        self._transfers = 0
+
+    def next_transfer(self, proxy: str, name: str) -> Transfer:
+        """A new transfer with a new GID; `name` continues a begun file."""
+        self._transfers += 1
+        options = {"dir": self.folder, "all-proxy": proxy}
+        if out := name or self.short_name:
+            options["out"] = checked(out)
+        if name and self.headable:
+            # aria2 begins a GET of the whole before it finds out that it needs only the rest
+            options["use-head"] = "true"
+        count = self.task.attempt * 1000 + self._transfers
+        return Transfer(gid_of(self.task.id, self.task.epoch, count), self.url, options, resumed=bool(name))
+
+
+def short_name(url: str) -> str:
+    """A name from the link's last part that surely is short enough; it keeps the ending."""
+    last = "".join(c for c in unquote(urlsplit(url).path).rpartition("/")[2] if c.isprintable()) or "download"
+    stem, dot, ending = last.rpartition(".")
+    if not dot or len(ending.encode()) > 20:
+        stem, ending = last, ""
+    tail = dot + ending if ending else ""
+    return _cut(stem, NAME_LIMIT - len(tail.encode())) + tail
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode(errors="ignore")
+
+
+def _usable_name(name: str) -> bool:
+    return name.isprintable()
+
+
+def _checked_url(url: str) -> tuple[str, str]:
+    """The link for aria2, and its host for people. Raises Trouble.
+
+    aria2 takes a small scheme only, knows no IDNA, and splits `a:b@c@d` elsewhere than everybody else.
+    """
+    try:
+        parts = urlsplit(checked(url.strip()))
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        port = parts.port
+    except ValueError as error:
+        raise failures.bad_url() from error
+    login, at, _ = parts.netloc.rpartition("@")
+    if parts.scheme not in ("http", "https") or not host or port == 0 or "@" in login or _UNSAFE.search(url.strip()):
+        raise failures.bad_url()
+    named = f"[{host}]" if ":" in host else host
+    netloc = f"{login}{at}{named}" + (f":{port}" if port else "")
+    return urlunsplit(parts._replace(netloc=netloc, fragment="")), host
+
+
+_NAME_TROUBLE: Final = 16
+_UNSAFE = re.compile(r"[\s\\]")

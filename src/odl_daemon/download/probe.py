@@ -1,0 +1,167 @@
+"""Asks a source for its headers, through the same judged connections that aria2 has."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+
+from odl_daemon.download.conf import AGENT
+from odl_daemon.download.dial import Undialled
+
+HEADERS_LIMIT: Final = 64 * 1024
+REDIRECTS: Final = 5
+AFTER_LIMIT: Final = 3600.0
+
+Dial = Callable[[str, int, str], Awaitable[socket.socket]]
+"""Connects to (host, port, on whose behalf), or raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a source says of a file."""
+
+    status: int
+    validator: str = ""
+    """Names this version of the file: ETag, Last-Modified and length; "" if it gives neither of the first two,
+    for a length alone says nothing."""
+    length: int | None = None
+    after: float | None = None
+    """Seconds that it asks to wait, at most an hour."""
+    headable: bool = True
+    """It answers HEAD as it answers GET."""
+
+
+class NoAnswer(Exception):
+    """The source could not be asked."""
+
+
+class Prober:
+    """Asks with HEAD; where that is not understood or refused, with a GET for one byte that is closed unread."""
+
+    def __init__(self, *, dial: Dial, limit: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
+        self._dial = dial
+        self._limit = limit
+        self._tls = tls or ssl.create_default_context()
+
+    async def ask(self, url: str, who: str) -> Answer:
+        """Follows up to five redirects. Raises NoAnswer, also when it takes longer than the limit."""
+        try:
+            async with asyncio.timeout(self._limit):
+                answer = await self._follow("HEAD", url, who)
+                if answer.status in _HEAD_MISJUDGED:
+                    answer = replace(await self._follow("GET", url, who), headable=False)
+                return answer
+        except (Undialled, OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:  # timeout, TLS: OSError
+            raise NoAnswer(str(error) or type(error).__name__) from error
+
+    async def _follow(self, method: str, url: str, who: str) -> Answer:
+        for _ in range(REDIRECTS + 1):
+            parts = _usable(url)
+            status, headers = await self._exchange(method, parts, who)
+            target = headers.get("location", "")
+            if status not in _REDIRECTS or not target:
+                return _read(status, headers)
+            url = urljoin(url, target)
+        raise ValueError("too many redirects")
+
+    async def _exchange(self, method: str, parts: SplitResult, who: str) -> tuple[int, Mapping[str, str]]:
+        host = parts.hostname or ""
+        secure = parts.scheme == "https"
+        link = await self._dial(host, parts.port or (443 if secure else 80), who)
+        link.setblocking(False)
+        try:
+            reader, writer = await asyncio.open_connection(
+                sock=link,
+                ssl=self._tls if secure else None,
+                server_hostname=host if secure else None,
+                limit=HEADERS_LIMIT,
+            )
+        except BaseException:
+            link.close()
+            raise
+        try:
+            writer.write(_request(method, parts))
+            await writer.drain()
+            while True:
+                status, headers = _parse(await reader.readuntil(b"\r\n\r\n"))
+                if status >= 200:  # before that come hints, not the answer
+                    return status, headers
+        finally:
+            writer.transport.abort()  # whatever body comes is not wanted
+
+
+def _usable(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or _UNSENDABLE.search(url):
+        raise ValueError("not a link that can be asked")
+    return parts
+
+
+def _request(method: str, parts: SplitResult) -> bytes:
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (
+        f"?{quote(parts.query, safe=_QUERY)}" if parts.query else ""
+    )
+    host = parts.netloc.rpartition("@")[2].encode("idna").decode("ascii")
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"User-Agent: {AGENT}", "Accept: */*", "Connection: close"]
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        lines.append(f"Authorization: Basic {base64.b64encode(login).decode()}")
+    if method == "GET":
+        lines.append("Range: bytes=0-0")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+def _parse(head: bytes) -> tuple[int, Mapping[str, str]]:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    found = re.match(r"HTTP/1\.[01] (\d{3})\b", first)
+    if found is None:
+        raise ValueError("not an answer in HTTP")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers.setdefault(name.strip().lower(), value.strip())
+    return int(found[1]), headers
+
+
+def _read(status: int, headers: Mapping[str, str]) -> Answer:
+    length = _length(status, headers)
+    version = (headers.get("etag", ""), headers.get("last-modified", ""))
+    validator = "|".join((*version, "" if length is None else str(length))) if any(version) and status < 300 else ""
+    return Answer(
+        status=status, validator=validator, length=length, after=seconds_to_wait(headers.get("retry-after", ""))
+    )
+
+
+def _length(status: int, headers: Mapping[str, str]) -> int | None:
+    text = headers.get("content-length", "")
+    if status == 206:
+        text = headers.get("content-range", "").rpartition("/")[2]
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def seconds_to_wait(text: str) -> float | None:
+    """Reads a Retry-After header (RFC 9110, 10.2.3), seconds or a date; at most an hour, None if it says nothing."""
+    if text.isascii() and text.isdecimal():
+        return min(float(text), AFTER_LIMIT)
+    with suppress(ValueError, OverflowError):
+        when = parsedate_to_datetime(text)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return min(max(0.0, (when - datetime.now(UTC)).total_seconds()), AFTER_LIMIT)
+    return None
+
+
+_HEAD_MISJUDGED: Final = frozenset({400, 403, 404, 405, 501})
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_UNSENDABLE = re.compile(r"[\x00-\x20\x7f\\]")
+_QUERY: Final = "/%:@!$&'()*+,;=~?"

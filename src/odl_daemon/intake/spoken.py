@@ -1,0 +1,142 @@
+"""What is said through the control door: a request as a JSON object, its answer as another.
+
+    {"do": "add", "requests": [{"owner", "library", "path", "url", "name"}, ...]}  -> the tasks, in this order
+    {"do": "tasks", "owner", "phases", "statuses", "ids", "limit", "before"}       -> tasks, the newest first
+    {"do": "wish", "ids": [...], "wish": "pause"}      -> [{"id", "granted", "sentence"}, ...]
+    {"do": "retry_failed", "owner"}                    -> how many
+    {"do": "why", "id": 12}                            -> a sentence
+    {"do": "ping"}                                     -> "pong"
+
+An answer is {"ok": ...}, or {"error": a sentence, "kind": one of REFUSED, UNKNOWN, AWAY, BROKEN}.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from odl_daemon.engine.desk import Desk, NoTask
+from odl_daemon.model import names, source
+from odl_daemon.model.shown import as_json
+from odl_daemon.model.task import Phase, Status, Wish
+from odl_daemon.ports import Filter, Request, StoreAway
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MOST: Final = 1000
+"""Requests, ids or tasks in one message."""
+
+REFUSED: Final = "refused"
+"""The request makes no sense, or cannot be granted."""
+UNKNOWN: Final = "unknown"
+"""There is no such task."""
+AWAY: Final = "away"
+"""The database does not answer."""
+BROKEN: Final = "broken"
+"""A mistake of ours."""
+
+
+class Senseless(Exception):
+    """This is no request that we know."""
+
+
+async def answer(desk: Desk, message: object) -> dict[str, object]:
+    """Does what a request asks for; whatever goes wrong becomes an answer, too."""
+    try:
+        return {"ok": await _done(desk, _object(message))}
+    except (Senseless, source.Unusable) as error:
+        return {"error": str(error), "kind": REFUSED}
+    except NoTask as error:
+        return {"error": str(error), "kind": UNKNOWN}
+    except StoreAway as error:
+        return {"error": str(error), "kind": AWAY}
+    except Exception as error:  # one request that breaks must not end the daemon
+        log.exception("a request of the control door broke")
+        return {"error": f"{type(error).__name__}: {error}", "kind": BROKEN}
+
+
+async def _done(desk: Desk, asked: dict[str, object]) -> object:
+    match asked.get("do"):
+        case "add":
+            requests = [_request(_object(each)) for each in _list(asked, "requests")]
+            return [as_json(task) for task in await desk.submit(requests)]
+        case "tasks":
+            limit = min(_whole(asked.get("limit", MOST), "limit"), MOST)
+            before = None if asked.get("before") is None else _whole(asked["before"], "before")
+            return [as_json(task) for task in await desk.tasks(_filter(asked), limit, before)]
+        case "wish":
+            answers = await desk.wish(_ids(asked), _one_of(Wish, asked.get("wish"), "wish"))
+            return [{"id": each.id, "granted": each.granted, "sentence": each.sentence} for each in answers]
+        case "retry_failed":
+            return await desk.retry_failed(_text(asked, "owner"))
+        case "why":
+            return await desk.why(_whole(asked.get("id"), "id"))
+        case "ping":
+            return "pong"
+        case other:
+            raise Senseless(f"there is nothing to do that is called {other!r}")
+
+
+def _request(asked: dict[str, object]) -> Request:
+    """Checked here as well as by who asks: a client may be older than the daemon."""
+    url = _text(asked, "url")
+    try:
+        path = names.folder_path(_text(asked, "path") or "/")
+    except ValueError as error:
+        raise Senseless(str(error)) from error
+    owner, library = _text(asked, "owner"), _text(asked, "library")
+    if not owner or not library:
+        raise Senseless("a request needs an owner and a library")
+    return Request(owner, library, path, url, _text(asked, "name"), source.parse(url).kind)
+
+
+def _filter(asked: dict[str, object]) -> Filter:
+    return Filter(
+        owner=_text(asked, "owner"),
+        phases=frozenset(_one_of(Phase, each, "phases") for each in _list(asked, "phases")),
+        statuses=frozenset(_one_of(Status, each, "statuses") for each in _list(asked, "statuses")),
+        ids=tuple(_ids(asked)),
+    )
+
+
+# --- the words of a message -------------------------------------------------------------------------------
+
+
+def _object(words: object) -> dict[str, object]:
+    if not isinstance(words, dict):
+        raise Senseless("expected a JSON object")
+    return words
+
+
+def _list(asked: dict[str, object], key: str) -> list[object]:
+    words = asked.get(key, [])
+    if not isinstance(words, list) or len(words) > MOST:
+        raise Senseless(f"{key}: expected a list of at most {MOST}")
+    return words
+
+
+def _ids(asked: dict[str, object]) -> list[int]:
+    return [_whole(each, "ids") for each in _list(asked, "ids")]
+
+
+def _whole(words: object, key: str) -> int:
+    if not isinstance(words, int) or isinstance(words, bool) or not 0 < words < 1 << 63:
+        raise Senseless(f"{key}: expected a whole number above 0")
+    return words
+
+
+def _text(asked: dict[str, object], key: str) -> str:
+    words = asked.get(key, "")
+    if not isinstance(words, str):
+        raise Senseless(f"{key}: expected a text")
+    return words
+
+
+def _one_of(meaning: Callable[[object], T], words: object, key: str) -> T:
+    try:
+        return meaning(words)
+    except ValueError:
+        raise Senseless(f"{key}: {words!r} is none that there is") from None
