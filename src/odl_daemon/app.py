@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,6 +48,8 @@ STOP_LIMIT = 25.0
 STUCK_AFTER = 30.0
 """Seconds that one round of the dispatcher may take while the database answers."""
 
+OPEN_FILES = 8192
+
 DEFAULT_LIBRARY = "default"
 
 
@@ -60,6 +63,7 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
     `reload` reads the settings anew when SIGHUP comes. Raises OperatorError.
     """
     os.umask(0o077)
+    _allow_many_files()
     with _owned(config.daemon.state_dir), _owned(config.download.temp_dir), _logging(config):
         return asyncio.run(_serve(config, reload))
 
@@ -88,7 +92,7 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
             store = await cellar.enter_async_context(SqlStore(url=config.database.url, lease=config.daemon.lease))
         if not stop.asked.is_set():
             aria2_log = cellar.enter_context(Aria2Log(config.log.aria2_file))
-            house = House(config, store, aria2_log)
+            house = House(config, store, aria2_log, cellar.enter_context(Dialler()))
             with _reloading(house, reload, manager):
                 await house.live(stop, manager)
     log.info("stopped")
@@ -98,13 +102,12 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
 class House:
     """Every room, built and connected; nothing runs before `live`."""
 
-    def __init__(self, config: Config, store: SqlStore, aria2_log: Aria2Log) -> None:
+    def __init__(self, config: Config, store: SqlStore, aria2_log: Aria2Log, dialler: Dialler) -> None:
         holder, rng = config.daemon.name or holder_name(config.daemon.state_dir), Random()
         _say_isolation(config)
         self._store = store
         self._bell, news = Bell(), News()
-        scratch = ScratchFolders(config.download.temp_dir)
-        dialler = Dialler()
+        scratch = ScratchFolders(root=config.download.temp_dir)
         self._aria2 = Aria2Server(
             scratch=config.download.temp_dir,
             aria2c=config.download.aria2c,
@@ -117,7 +120,7 @@ class House:
             stall_limit=config.download.stall_limit,
         )
         self._downloader = Aria2Downloader(
-            server=self._aria2, prober=Prober(dialler), stall_limit=config.download.stall_limit
+            server=self._aria2, prober=Prober(dial=dialler.dial), stall_limit=config.download.stall_limit
         )
         self._worker = Worker(
             store=store,
@@ -219,9 +222,12 @@ def holder_name(state_dir: Path) -> str:
 
 
 def _library(config: Config) -> FolderLibrary:
-    folder = config.library.folder
-    (folder / DEFAULT_LIBRARY).mkdir(mode=0o755, parents=True, exist_ok=True)
-    return FolderLibrary(folder, create=config.library.create)
+    root = config.library.folder
+    for folder in (root, root / DEFAULT_LIBRARY):
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)  # for its readers, whatever our own umask is
+    return FolderLibrary(root, create=config.library.create)
 
 
 def _limits(config: Config) -> Limits:
@@ -310,6 +316,13 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _allow_many_files() -> None:
+    """Every tunnel of the proxy needs two descriptors."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @contextmanager

@@ -17,6 +17,10 @@ KEPT = 5
 """Rotated files that are kept."""
 
 
+_CHATTY = ("aiohttp", "aiomysql", "aiosqlite", "asyncio", "databases")
+"""Libraries whose debug lines quote whole statements, and with them users' links."""
+
+
 @contextmanager
 def logging_to(file: Path | None, level: str) -> Iterator[None]:
     """Sends all log lines to `file` (rotated), or to standard error, from a thread of their own."""
@@ -32,6 +36,8 @@ def logging_to(file: Path | None, level: str) -> Iterator[None]:
     handler = logging.handlers.QueueHandler(lines)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for library in _CHATTY:
+        logging.getLogger(library).setLevel(logging.WARNING)
     listener.start()
     try:
         yield

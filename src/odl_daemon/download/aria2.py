@@ -17,7 +17,7 @@ from odl_daemon.download.probe import NoAnswer, Prober
 from odl_daemon.download.scratch import empty
 from odl_daemon.download.server import Aria2Server
 from odl_daemon.download.together import Together
-from odl_daemon.download.transfer import State, Transfer, gid_of
+from odl_daemon.download.transfer import State, Transfer, address_of, gid_of
 from odl_daemon.model.task import Fetched, Progress, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
 
@@ -75,7 +75,7 @@ class Aria2Downloader:
                     await self._lane.acquire()
                     fetch.in_lane = True
                 self._open[task.id] = transfer
-                self._server.add(transfer)
+                self._server.transfers.add(transfer)
                 while not transfer.ended:
                     await transfer.changed()
                     if transfer.state is State.RUNNING:
@@ -83,12 +83,15 @@ class Aria2Downloader:
                         self._wonder(fetch, transfer)
                         if transfer.stalled:
                             raise self._silence(fetch, transfer)
+                        fetch.told = True
                         yield transfer.progress(fetch.validator)
             finally:
                 self._leave_lane(fetch)
-                self._server.closing(transfer)
+                self._server.transfers.closing(transfer)
             match transfer.state:
                 case State.COMPLETE:
+                    if not fetch.told:  # it was over before we heard that it ran
+                        yield transfer.progress(fetch.validator)
                     yield await self._brought(fetch, transfer)
                     return
                 case State.LOST:
@@ -126,7 +129,7 @@ class Aria2Downloader:
         if not fetch.validator:
             return False
         try:
-            answer = await self._prober.ask(fetch.url, fetch.task.owner)
+            answer = await self._prober.ask(fetch.url, fetch.who)
         except NoAnswer as error:
             log.debug("task %d: its source does not say what it has: %s", fetch.task.id, error)
             raise failures.unreachable(fetch.host) from error
@@ -152,7 +155,7 @@ class Aria2Downloader:
             if transfer is None or transfer.ended or transfer.closing:
                 continue
             try:
-                answer = await self._prober.ask(fetch.url, fetch.task.owner)
+                answer = await self._prober.ask(fetch.url, fetch.who)
             except NoAnswer as error:
                 log.debug("task %d: no validator: %s", fetch.task.id, error)
                 continue
@@ -207,7 +210,7 @@ class Aria2Downloader:
     async def _asked_to_wait(self, fetch: _Fetch) -> float | None:
         """aria2 keeps Retry-After to itself: the source is asked once more for it."""
         try:
-            return (await self._prober.ask(fetch.url, fetch.task.owner)).after
+            return (await self._prober.ask(fetch.url, fetch.who)).after
         except NoAnswer:
             return None
 
@@ -219,12 +222,15 @@ class _Fetch:
         self.task = task
         self.folder = folder
         self.url, self.host = _checked_url(task.url)
+        self.who = address_of(task.owner)
         self.validator = task.progress.validator
         self.wondered: Transfer | None = None
         self.short_name = ""
         self.restarts = 0
         self.blamed = 0
         self.in_lane = False
+        self.told = False
+        """Its first progress was yielded."""
         self.headable = False
         self._transfers = 0
 

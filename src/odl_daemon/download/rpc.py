@@ -159,7 +159,7 @@ class Aria2Rpc(Aria2WebsocketClient):  # type: ignore[misc, unused-ignore]
             for event in message.get("params") or ():
                 self._on_event(message["method"], str(event.get("gid", "")))
             return
-        answer = self._pending.get(message.get("id"))
+        answer = self._pending.get(message.get("id", 0))
         if answer is None or answer.done():
             return
         if "error" in message:

@@ -72,6 +72,11 @@ class Transfer:
     def ring(self) -> None:
         self._changed.set()
 
+    def lines_up(self) -> None:
+        if self.state is State.NEW:  # its start is often told before the answer to its adding comes
+            self.state = State.LINED_UP
+            self.ring()
+
     def runs(self, now: float) -> None:
         if self.state in (State.NEW, State.LINED_UP):
             self.state = State.RUNNING

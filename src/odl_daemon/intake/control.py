@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -122,7 +121,7 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             yield listener
         finally:
             with suppress(FileNotFoundError):
-                if os.stat(path).st_ino == ours:
+                if path.stat().st_ino == ours:
                     path.unlink()
 
 

@@ -13,7 +13,7 @@ An answer is {"ok": ...}, or {"error": a sentence, "kind": one of REFUSED, UNKNO
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from enum import Enum
 from typing import Final, TypeVar
 
 from odl_daemon.engine.desk import Desk, NoTask
@@ -24,7 +24,7 @@ from odl_daemon.ports import Filter, Request, StoreAway
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
 
 MOST: Final = 1000
 """Requests, ids or tasks in one message."""
@@ -82,7 +82,7 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
 
 def _request(asked: dict[str, object]) -> Request:
     """Checked here as well as by who asks: a client may be older than the daemon."""
-    url = _text(asked, "url")
+    link = source.parse(_text(asked, "url"))
     try:
         path = names.folder_path(_text(asked, "path") or "/")
     except ValueError as error:
@@ -90,7 +90,7 @@ def _request(asked: dict[str, object]) -> Request:
     owner, library = _text(asked, "owner"), _text(asked, "library")
     if not owner or not library:
         raise Senseless("a request needs an owner and a library")
-    return Request(owner, library, path, url, _text(asked, "name"), source.parse(url).kind)
+    return Request(owner, library, path, link.url, _text(asked, "name"), link.kind)
 
 
 def _filter(asked: dict[str, object]) -> Filter:
@@ -135,7 +135,7 @@ def _text(asked: dict[str, object], key: str) -> str:
     return words
 
 
-def _one_of(meaning: Callable[[object], T], words: object, key: str) -> T:
+def _one_of(meaning: type[E], words: object, key: str) -> E:
     try:
         return meaning(words)
     except ValueError:

@@ -1,0 +1,160 @@
+"""Who answers the command line: the running daemon, and without one the table itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from odl_daemon.cli.socket_line import LineDead, SocketLine, line_to_daemon
+from odl_daemon.cli.trouble import OperatorTrouble, Refused
+from odl_daemon.config import Config
+
+AT_ONCE = 1000
+"""Requests, ids or tasks in one message."""
+
+Shown = dict[str, object]
+"""A task, as JSON shows it."""
+
+
+class Counter:
+    """Asks the daemon, or does by itself what the daemon would do. Use it as a context.
+
+    All methods raise Refused, and OperatorTrouble if nobody can answer.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._line: SocketLine | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hang_up()
+
+    def daemon_runs(self) -> bool:
+        """Whether a daemon answers."""
+        if self._line is None:
+            self._line = line_to_daemon(self._config.daemon.state_dir)
+        return self._line is not None
+
+    def add(self, requests: Sequence[dict[str, object]]) -> list[Shown]:
+        """Writes up to AT_ONCE requests, and returns their tasks."""
+        return _list(self._ask({"do": "add", "requests": list(requests)}))
+
+    def tasks(self, limit: int, which: Mapping[str, object]) -> Iterator[Shown]:
+        """The newest first. `which` may name owner, phases, statuses."""
+        before: int | None = None
+        while limit > 0:
+            asked = min(limit, AT_ONCE)
+            page = _list(self._look({"do": "tasks", "limit": asked, "before": before, **which}))
+            yield from page
+            if len(page) < asked:
+                return
+            limit -= asked
+            before = number(page[-1]["id"])
+
+    def by_ids(self, ids: Sequence[int]) -> dict[int, Shown]:
+        """Those of these tasks that there are."""
+        found: dict[int, Shown] = {}
+        for part in _parts(ids):
+            page = _list(self._look({"do": "tasks", "ids": part, "limit": len(part)}))
+            found |= {number(task["id"]): task for task in page}
+        return found
+
+    def wish(self, ids: Sequence[int], wish: str) -> Iterator[Shown]:
+        """An answer for each id: id, granted, sentence."""
+        for part in _parts(ids):
+            yield from _list(self._ask({"do": "wish", "ids": part, "wish": wish}))
+
+    def retry_failed(self, owner: str) -> int:
+        return number(self._ask({"do": "retry_failed", "owner": owner}))
+
+    def why(self, task_id: int) -> str:
+        return str(self._look({"do": "why", "id": task_id}))
+
+    # --- asking
+
+    def _look(self, message: dict[str, object]) -> object:
+        """Asks for something that changes nothing: it can be asked again elsewhere."""
+        try:
+            return self._ask(message)
+        except _Lost:
+            return self._ask(message)
+
+    def _ask(self, message: dict[str, object]) -> object:
+        if not self.daemon_runs() or self._line is None:
+            return _granted(_at_the_table(self._config, message))
+        try:
+            return _granted(self._line.ask(message))
+        except LineDead as error:
+            self._hang_up()
+            raise _Lost(f"{error}: see with `odl list` whether it was done, and ask again if not") from error
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+class _Lost(OperatorTrouble):
+    """The daemon went away in the middle."""
+
+
+def _granted(answer: dict[str, object]) -> object:
+    if "error" not in answer:
+        return answer.get("ok")
+    sentence = str(answer["error"])
+    if answer.get("kind") in ("refused", "unknown"):
+        raise Refused(sentence)
+    raise OperatorTrouble(sentence)
+
+
+def _at_the_table(config: Config, message: dict[str, object]) -> dict[str, object]:
+    """Asks a desk of our own. Everything that is slow to import comes only now."""
+    import asyncio
+    import logging
+    import os
+
+    from odl_daemon.app import open_desk
+    from odl_daemon.intake.spoken import answer
+    from odl_daemon.ports import StoreAway
+
+    async def ask() -> dict[str, object]:
+        async with open_desk(config) as desk:
+            return await answer(desk, message)
+
+    logging.getLogger().addHandler(logging.NullHandler())  # what went wrong is told by the answer
+    os.umask(0o077)
+    try:
+        return asyncio.run(ask())
+    except Exception as error:  # whatever the database's driver raises, only the operator can mend it
+        cause = innermost(error)
+        sentence = str(cause) if isinstance(cause, StoreAway) else f"the database cannot be used: {cause}"
+        raise OperatorTrouble(f"{sentence}; look at [database] url with `odl check`") from error
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What really happened, out of the groups that tasks wrap it in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _parts(ids: Sequence[int]) -> Iterator[list[int]]:
+    for start in range(0, len(ids), AT_ONCE):
+        yield list(ids[start : start + AT_ONCE])
+
+
+def _list(answer: object) -> list[Shown]:
+    if not isinstance(answer, list):
+        raise OperatorTrouble("the daemon answers in another way: are odl and the daemon of one version?")
+    return answer
+
+
+def number(value: object) -> int:
+    """The number that a task's JSON holds here; 0 for null."""
+    return value if isinstance(value, int) else 0

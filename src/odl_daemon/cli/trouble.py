@@ -1,0 +1,11 @@
+"""What ends a command early, and what the user is told then."""
+
+from __future__ import annotations
+
+
+class OperatorTrouble(Exception):
+    """Only who runs the daemon can mend it: one sentence with what to do; exit code 2."""
+
+
+class Refused(Exception):
+    """This request was refused: the sentence why; exit code 1."""

@@ -1,0 +1,1 @@
+"""Real servers that tests and benches talk to; nothing here needs pytest."""
