@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 suite=${1:-bookworm}
 home=${FRESH_DIR:-/var/tmp/odl-fresh}
-steps=${FRESH_STEPS:-user run again test}
+steps=${FRESH_STEPS:-user run anybody again test}
 base=$home/$suite
 tree=$home/$suite-tree
 

@@ -28,9 +28,23 @@ step_run() {
     # The server needs Python, which the set-up brings.
     make setup
     serve
-    make run URL="http://127.0.0.1:8765/file.bin?a=1&b=it's \$HOME"
+    ODL_GUARD__ALLOW=127.0.0.0/8 make run URL="http://127.0.0.1:8765/file.bin?a=1&b=it's\$HOME;x"
     stop_serving
     same_file
+}
+
+# Once root has brought the packages, anybody may: pip and the sandbox need no rights.
+step_anybody() {
+    cp /tmp/file.bin /tmp/other.bin
+    cd /home/somebody/project
+    /root/project/.venv/bin/python -m http.server --bind 127.0.0.1 --directory /tmp 8767 >/tmp/web.log 2>&1 &
+    server=$!
+    ODL_GUARD__ALLOW=127.0.0.0/8 setpriv --reuid 1000 --regid 1000 --clear-groups env HOME=/home/somebody \
+        make run URL=http://127.0.0.1:8767/other.bin
+    stop_serving
+    cmp /tmp/other.bin .run/library/default/other.bin || fail "the file in the library is another"
+    grep -q proxy-only .run/config.toml && fail "the sandbox did not start for somebody without rights"
+    return 0
 }
 
 # The same on a machine that has lost its network.
@@ -41,7 +55,7 @@ step_again() {
         trap "kill $!" EXIT
         .venv/bin/python -c "import socket, time
 while socket.socket().connect_ex((\"127.0.0.1\", 8766)): time.sleep(0.05)"
-        make run URL=http://127.0.0.1:8766/file.bin'
+        ODL_GUARD__ALLOW=127.0.0.0/8 make run URL=http://127.0.0.1:8766/file.bin'
 }
 
 step_test() {

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,7 @@ folder = "library"
 
 PROXY_ONLY = """
 [guard]
-# The sandbox of aria2 could not be started on this host: {why}
+{why}
 isolation = "proxy-only"
 """
 
@@ -75,7 +76,7 @@ def made_config() -> Path:
     text = MADE_CONFIG
     why = asyncio.run(try_sandbox(aria2c="aria2c", isolation=Isolation.NAMESPACE))
     if why is not None:
-        text += PROXY_ONLY.format(why=" ".join(why.split()))
+        text += PROXY_ONLY.format(why=comment(f"The sandbox of aria2 could not be started on this host: {why}"))
         say(f"the sandbox of aria2 cannot be started on this host: {why}")
         say(f'so {MADE} says isolation = "proxy-only": aria2 runs, less shut in. Mend the cause, then remove that line')
     MADE.parent.mkdir(exist_ok=True)
@@ -84,6 +85,10 @@ def made_config() -> Path:
     draft.rename(MADE)
     say(f"made {MADE}: state, database and library lie beside it")
     return MADE
+
+
+def comment(sentence: str) -> str:
+    return textwrap.fill(sentence, 110, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 # --- one link ---------------------------------------------------------------------------------------------
@@ -100,9 +105,7 @@ def download(path: Path, config: Config, url: str) -> int:
     shown = subprocess.run([*odl, "show", "--json", task_id], stdout=subprocess.PIPE, text=True, check=True)
     task = json.loads(shown.stdout)[0]
     if task["phase"] == "done":
-        say(f"task {task_id} is done: {place(config, task['library'], task['path'])}")
-    else:
-        say(f"task {task_id} is {task['phase']}: {task['comment']}")
+        say(f"it is here: {place(config, task['library'], task['path'])}")
     return watched
 
 
@@ -124,13 +127,14 @@ def running_daemon(path: Path, state_dir: Path) -> Iterator[None]:
         yield
         return
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = state_dir / "daemon.log"
-    daemon = start(path, log)
-    try:
-        yield
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait()
+    with listening() as (news, address):
+        daemon = start(path, state_dir / "daemon.log", address)
+        try:
+            wait_until_ready(daemon, news, state_dir / "daemon.log")
+            yield
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait()
 
 
 def in_use(state_dir: Path) -> bool:
@@ -147,31 +151,36 @@ def in_use(state_dir: Path) -> bool:
     return False
 
 
-def start(path: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Starts a daemon and returns once it accepts work. Raises Stopped with its last words if it does not."""
+@contextmanager
+def listening() -> Iterator[tuple[socket.socket, str]]:
+    """Where the daemon tells how it is (man 3 sd_notify)."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as news:
         address = f"{folder}/notify"
         news.bind(address)
-        with log.open("wb") as words:
-            daemon = subprocess.Popen(
-                [BIN / "odl-daemon", "--config", path],
-                stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
-                env={**os.environ, "NOTIFY_SOCKET": address},
-                start_new_session=True,  # Ctrl-C is for us: we stop it in order
-            )
-        news.settimeout(0.2)
-        while daemon.poll() is None:
-            try:
-                if b"READY=1" in news.recv(4096):
-                    return daemon
-            except TimeoutError:
-                continue
-            except KeyboardInterrupt:
-                daemon.terminate()
-                daemon.wait()
-                raise
+        yield news, address
+
+
+def start(path: Path, log: Path, address: str) -> subprocess.Popen[bytes]:
+    with log.open("wb") as words:
+        return subprocess.Popen(
+            [BIN / "odl-daemon", "--config", path],
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            env={**os.environ, "NOTIFY_SOCKET": address},
+            start_new_session=True,  # Ctrl-C is for us: we stop it in order
+        )
+
+
+def wait_until_ready(daemon: subprocess.Popen[bytes], news: socket.socket, log: Path) -> None:
+    """Returns once the daemon accepts work. Raises Stopped with its last words if it ends instead."""
+    news.settimeout(0.2)
+    while daemon.poll() is None:
+        try:
+            if b"READY=1" in news.recv(4096):
+                return
+        except TimeoutError:
+            continue
     raise Stopped(f"the daemon did not start; it said:\n{log.read_text(errors='replace').strip()}")
 
 

@@ -198,8 +198,8 @@ class Downloader(Protocol):
 class Scratch(Protocol):
     """One private folder a task, for bytes on their way."""
 
-    async def open(self, task_id: int) -> str:
-        """Makes the folder if it is not there, and returns its path."""
+    def path(self, task_id: int) -> str:
+        """Where the task's folder is, or will be: the downloader makes it with the first byte."""
 
     async def holds(self, task_id: int, fetched: Fetched) -> bool:
         """Whether all of these files lie there in full."""

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
+import trustme
 from tests.download.bench import Bench, benched, kill_aria2c, pids_of_aria2c
 from tests.servers.origin import Origin, Page, content, sha256
 
@@ -157,6 +158,37 @@ async def test_partial_bytes_survive_a_source_that_is_away(root: Path, origin: O
         with pytest.raises(Trouble, match="the server is busy"):
             await bench.fetch(task)
         assert sorted(path.name for path in bench.folder(task).iterdir()) == ["file", "file.aria2"]
+
+
+async def test_partial_bytes_survive_a_source_that_is_out_of_reach(
+    root: Path, origin: Origin, unused_port: int
+) -> None:
+    origin.pages["/file"] = Page(content(4 * MIB), etag='"v1"', gate=asyncio.Event(), gate_at=3 * MIB)
+    validator, task_id = await _begin_and_leave(root, origin)
+    async with benched(root) as bench:
+        url = f"http://127.0.0.1:{unused_port}/file"
+        task = bench.task(url, id=task_id, epoch=2, progress=Progress(validator=validator))
+        with pytest.raises(Trouble, match="could not be reached"):
+            await bench.fetch(task)
+        assert sorted(path.name for path in bench.folder(task).iterdir()) == ["file", "file.aria2"]
+
+
+async def test_a_source_that_cannot_be_asked_is_fetched_from_its_first_byte(root: Path, origin: Origin) -> None:
+    page = origin.pages["/file"] = Page(content(4 * MIB), etag='"v1"', gate=asyncio.Event(), gate_at=3 * MIB)
+    validator, task_id = await _begin_and_leave(root, origin)
+    page.gate, page.deaf_to_head = None, True
+    async with benched(root) as bench:
+        task = bench.task(origin.url("/file"), id=task_id, epoch=2, progress=Progress(validator=validator))
+        assert bench.content(task, await bench.fetch(task)) == content(4 * MIB)
+
+
+async def test_a_folder_that_cannot_be_used_is_trouble_of_the_host(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    task = bench.task("http://127.0.0.1:1/")
+    with pytest.raises(Trouble) as caught:
+        await anext(bench.downloader.fetch(task, str(tmp_path / "file")))
+    assert (caught.value.reason, caught.value.remedy) == (Reason.HOST_TROUBLE, Remedy.HOST)
+    assert str(tmp_path) not in caught.value.sentence
 
 
 async def test_data_without_its_control_file_is_not_believed(bench: Bench, origin: Origin) -> None:
@@ -457,6 +489,8 @@ async def test_odd_names_arrive(bench: Bench, origin: Origin, name: str) -> None
 
 
 def test_a_short_name_keeps_its_ending() -> None:
+    assert short_name("http://h/%2E%2E") == short_name("http://h/x/..") == "download"
+    assert "/" not in short_name("http://h/a%2Fb")
     assert short_name("http://h/" + "%C3%A4" * 300 + ".tar.gz").endswith("ä.gz")
     assert len(short_name("http://h/" + "%F0%9F%98%80" * 300 + ".pdf").encode()) <= 184
     assert short_name("http://h/") == "download"

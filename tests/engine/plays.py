@@ -85,7 +85,7 @@ class Stage:
 
     # --- scratch
 
-    async def open(self, task_id: int) -> str:
+    def path(self, task_id: int) -> str:
         return f"/scratch/{task_id}"
 
     async def holds(self, task_id: int, fetched: Fetched) -> bool:

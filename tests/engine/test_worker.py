@@ -15,7 +15,7 @@ BUSY = Trouble(Reason.SERVER_BUSY, "example.org answered 503", Remedy.RETRY)
 async def test_a_good_task_is_fetched_then_committed_then_done() -> None:
     stage = Stage(HALF, FILE)
     last = await stage.play()
-    assert stage.phases == [Phase.FETCHING, Phase.COMMITTING, Phase.COMMITTING, Phase.DONE]
+    assert stage.phases == [Phase.FETCHING, Phase.COMMITTING, Phase.DONE]
     assert (last.path, last.size, last.sha256, last.holder) == ("/a.bin", 10, "00" * 32, "")
     assert stage.wiped == [1]
 
@@ -132,7 +132,7 @@ async def test_bytes_on_another_host_are_fetched_anew() -> None:
     stage = Stage(FILE)
     stage.kept_here = True
     await stage.play(claimed(fetched=FILE.__class__(FILE.files, holder="another")))
-    assert stage.phases == [Phase.COMMITTING, Phase.COMMITTING, Phase.DONE]
+    assert stage.phases == [Phase.COMMITTING, Phase.DONE]
 
 
 async def test_what_has_landed_already_is_done_without_a_fetch() -> None:

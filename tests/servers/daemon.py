@@ -43,31 +43,31 @@ class Daemon:
         for name, keys in self._defaults().items():
             self._sections[name] = {**keys, **self._sections[name]}
         self._child: Child | None = None
+        self._notifications: Notifications | None = None
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             await self.start()
         except BaseException:
-            await self.kill()
+            await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.kill()
+        self._hang_up()
 
     # --- its life -------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Starts it and returns when it accepts work. Raises AssertionError with its log if it ends instead."""
         self.configure()
-        ready = Notifications()
-        try:
-            self._child = self._spawn({"NOTIFY_SOCKET": ready.address})
-            await _first_of(ready.ready, self._child.ended)
-        finally:
-            ready.close()
-        if not ready.ready.is_set():
+        self._hang_up()
+        heard = self._notifications = Notifications()
+        self._child = self._spawn({"NOTIFY_SOCKET": heard.address})
+        await _first_of(heard.ready, self._child.ended)
+        if not heard.ready.is_set():
             code = self._child.code
             raise AssertionError(f"the daemon ended with {code} before it was ready; it said:\n{self.log()}")
 
@@ -161,6 +161,11 @@ class Daemon:
     def _spawn(self, env: Mapping[str, str]) -> Child:
         argv = [program("odl-daemon"), "--config", str(self.config)]
         return Child(argv, output=self._output, env={**_environment(), **env})
+
+    def _hang_up(self) -> None:
+        if self._notifications is not None:
+            self._notifications.close()
+            self._notifications = None
 
     @property
     def _running(self) -> Child:

@@ -41,6 +41,8 @@ class Page:
     gate_at: int = 0
     head_status: int | None = None
     """Another status for HEAD."""
+    deaf_to_head: bool = False
+    """Close the connection on HEAD without a word."""
     raw: bytes | None = None
     """Send this instead of everything."""
 
@@ -123,6 +125,8 @@ class Origin:
         page = self.pages.get(path, Page(b"nothing here", status=404))
         if page.gate is not None and page.gate_at < 0:
             await page.gate.wait()
+        if method == "HEAD" and page.deaf_to_head:
+            return False
         if page.raw is not None:
             writer.write(page.raw)
             await writer.drain()

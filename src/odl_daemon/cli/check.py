@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from odl_daemon.cli import human
+from odl_daemon.cli.trouble import innermost
 from odl_daemon.config import Config, ConfigError, load
 from odl_daemon.config.database_url import without_password
 
@@ -46,7 +47,7 @@ def _checks(path: Path | None) -> Iterator[tuple[str, Verdict]]:
             yield "config", Verdict(False, mistake)
         return
     yield "config", Verdict(True, f"{config.file or 'no config file: the defaults hold'}")
-    yield "database", asyncio.run(_database(config))
+    yield "database", _database(config)
     aria2c = _aria2c(config)
     yield "aria2c", aria2c
     yield "sandbox", asyncio.run(_sandbox(config)) if aria2c.good else Verdict(False, "not tried: it needs aria2c")
@@ -54,22 +55,30 @@ def _checks(path: Path | None) -> Iterator[tuple[str, Verdict]]:
     yield "temp space", _folder(config.download.temp_dir, "[download] temp_dir")
 
 
-async def _database(config: Config) -> Verdict:
-    from odl_daemon.cli.counter import innermost
-    from odl_daemon.ports import Filter
-    from odl_daemon.store import SqlStore
-
+def _database(config: Config) -> Verdict:
+    """Asks it something. A file that is not there is left to the daemon, whose own it should be."""
     shown = without_password(config.database.url)
     file = Path(config.database.url.removeprefix("sqlite:///"))
     if config.database.url.startswith("sqlite:") and not file.exists():
         return _folder(file.parent, f"{shown} will be made; its folder")
-    try:
-        async with asyncio.timeout(TRY_LIMIT), SqlStore(url=config.database.url, patient=False) as store:
-            await store.tasks(Filter(), 1)
-    except Exception as error:  # whatever the driver raises: the operator reads its words
-        cause = str(innermost(error)) or f"no answer within {TRY_LIMIT:.0f} s"
-        return Verdict(False, f"{shown} cannot be used: {cause}; see that it runs, and look at [database] url")
+    trouble = asyncio.run(_trouble_with_database(config.database.url))
+    if trouble:
+        return Verdict(False, f"{shown} cannot be used: {trouble}; see that it runs, and look at [database] url")
     return Verdict(True, f"{shown} answers")
+
+
+async def _trouble_with_database(url: str) -> str:
+    from odl_daemon.ports import Filter
+    from odl_daemon.store import SqlStore
+
+    try:
+        async with asyncio.timeout(TRY_LIMIT), SqlStore(url=url, patient=False) as store:
+            await store.tasks(Filter(), 1)
+    except TimeoutError:
+        return f"no answer within {TRY_LIMIT:.0f} s"
+    except Exception as error:  # noqa: BLE001  # whatever the driver raises: the operator reads its words
+        return str(innermost(error)) or type(error).__name__
+    return ""
 
 
 def _aria2c(config: Config) -> Verdict:
@@ -77,7 +86,9 @@ def _aria2c(config: Config) -> Verdict:
     if path is None:
         return Verdict(False, f"{config.download.aria2c} was not found; apt install aria2, or set [download] aria2c")
     try:
-        said = subprocess.run([path, "--no-conf", "--version"], capture_output=True, text=True, timeout=TRY_LIMIT)
+        said = subprocess.run(
+            [path, "--no-conf", "--version"], check=False, capture_output=True, text=True, timeout=TRY_LIMIT
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Verdict(False, f"{path} does not run: {error}; install aria2 anew")
     first = said.stdout.partition("\n")[0]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from odl_daemon.cli.socket_line import LineDead, SocketLine, line_to_daemon
 from odl_daemon.cli.trouble import OperatorTrouble, Refused
 from odl_daemon.config import Config
+
+if TYPE_CHECKING:
+    from odl_daemon.cli.own_desk import OwnDesk
 
 AT_ONCE = 1000
 """Requests, ids or tasks in one message."""
@@ -26,6 +29,7 @@ class Counter:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._line: SocketLine | None = None
+        self._desk: OwnDesk | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -34,6 +38,8 @@ class Counter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._hang_up()
+        if self._desk is not None:
+            self._desk.close()
 
     def daemon_runs(self) -> bool:
         """Whether a daemon answers."""
@@ -63,7 +69,7 @@ class Counter:
         for part in _parts(ids):
             page = _list(self._look({"do": "tasks", "ids": part, "limit": len(part)}))
             found |= {number(task["id"]): task for task in page}
-        return found
+        return {each: found[each] for each in ids if each in found}
 
     def wish(self, ids: Sequence[int], wish: str) -> Iterator[Shown]:
         """An answer for each id: id, granted, sentence."""
@@ -87,12 +93,23 @@ class Counter:
 
     def _ask(self, message: dict[str, object]) -> object:
         if not self.daemon_runs() or self._line is None:
-            return _granted(_at_the_table(self._config, message))
+            return _granted(self._ask_own_desk(message))
         try:
             return _granted(self._line.ask(message))
         except LineDead as error:
             self._hang_up()
             raise _Lost(f"{error}: see with `odl list` whether it was done, and ask again if not") from error
+
+    def _ask_own_desk(self, message: dict[str, object]) -> dict[str, object]:
+        if self._desk is None:
+            from odl_daemon.cli.own_desk import OwnDesk  # slow to import: only where no daemon runs
+
+            self._desk = OwnDesk(self._config)
+        try:
+            return self._desk.ask(message)
+        except OperatorTrouble:
+            self._desk = None
+            raise
 
     def _hang_up(self) -> None:
         if self._line is not None:
@@ -111,37 +128,6 @@ def _granted(answer: dict[str, object]) -> object:
     if answer.get("kind") in ("refused", "unknown"):
         raise Refused(sentence)
     raise OperatorTrouble(sentence)
-
-
-def _at_the_table(config: Config, message: dict[str, object]) -> dict[str, object]:
-    """Asks a desk of our own. Everything that is slow to import comes only now."""
-    import asyncio
-    import logging
-    import os
-
-    from odl_daemon.app import open_desk
-    from odl_daemon.intake.spoken import answer
-    from odl_daemon.ports import StoreAway
-
-    async def ask() -> dict[str, object]:
-        async with open_desk(config) as desk:
-            return await answer(desk, message)
-
-    logging.getLogger().addHandler(logging.NullHandler())  # what went wrong is told by the answer
-    os.umask(0o077)
-    try:
-        return asyncio.run(ask())
-    except Exception as error:  # whatever the database's driver raises, only the operator can mend it
-        cause = innermost(error)
-        sentence = str(cause) if isinstance(cause, StoreAway) else f"the database cannot be used: {cause}"
-        raise OperatorTrouble(f"{sentence}; look at [database] url with `odl check`") from error
-
-
-def innermost(error: BaseException) -> BaseException:
-    """What really happened, out of the groups that tasks wrap it in."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _parts(ids: Sequence[int]) -> Iterator[list[int]]:

@@ -68,10 +68,11 @@ def clipped(text: str, width: int) -> str:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
     """Lines with aligned columns; those in `right` stand at the right of theirs."""
     widths = [max(map(columns, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join(_padded(text, widths[at], at in right) for at, text in enumerate(row)).rstrip()
-        for row in (head, *rows)
-    ]
+    return [_line(row, widths, right) for row in (head, *rows)]
+
+
+def _line(row: Sequence[str], widths: Sequence[int], right: frozenset[int]) -> str:
+    return "  ".join(_padded(text, widths[at], at in right) for at, text in enumerate(row)).rstrip()
 
 
 def _padded(text: str, width: int, right: bool) -> str:

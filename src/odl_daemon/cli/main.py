@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TypeAlias
 
 from odl_daemon import __version__
 from odl_daemon.cli.trouble import OperatorTrouble, Refused
@@ -23,7 +22,8 @@ settings:    --config FILE, else $ODL_CONFIG, ./config.toml, /etc/odl-daemon/con
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Does what the words say, and returns the exit code. Nobody ever sees a traceback, unless ODL_DEBUG is set."""
-    words = parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    words = parser(_chosen(given)).parse_args(given)
     try:
         code = _do(words)
         sys.stdout.flush()
@@ -71,8 +71,8 @@ def _drop_output() -> None:
 # --- the words --------------------------------------------------------------------------------------------
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their flags."""
+def parser(chosen: str = "") -> argparse.ArgumentParser:
+    """All commands and their flags; or only the chosen command, which saves a good part of a quick start."""
     odl = argparse.ArgumentParser(
         prog="odl",
         description="Hand over links, and look after the tasks that they become.",
@@ -81,88 +81,91 @@ def parser() -> argparse.ArgumentParser:
     )
     odl.add_argument("--config", metavar="FILE", type=Path, help="the config file")
     odl.add_argument("--version", action="version", version=f"odl {__version__}")
-    commands = odl.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_words(commands)
-    _look_words(commands)
-    _wish_words(commands)
-    _operator_words(commands)
+    commands = odl.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="odl")
+    for name in [chosen] if chosen else _COMMANDS:
+        told, does, flags = _COMMANDS[name]
+        command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
+        command.set_defaults(command_of=does, wish=name, reads_config_itself=name == "check")
+        flags(command)
     return odl
 
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+def _chosen(argv: Sequence[str]) -> str:
+    """The command's name, if it stands where it mostly stands."""
+    at = 2 if argv[:1] == ["--config"] else 0
+    return argv[at] if len(argv) > at and argv[at] in _COMMANDS else ""
 
 
-def _command(
-    commands: Commands, name: str, does: str, told: str, *, reads_config_itself: bool = False
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
-    command.set_defaults(command_of=does, reads_config_itself=reads_config_itself)
-    return command
-
-
-def _add_words(commands: Commands) -> None:
-    add = _command(commands, "add", "add:add", "download links into a library; prints the id of each task")
+def _add_flags(add: argparse.ArgumentParser) -> None:
     add.add_argument("urls", metavar="URL", nargs="+", help='a link; "-" reads a list of links from standard input')
     add.add_argument("--library", metavar="ID", default="default", help="the library (default: default)")
     add.add_argument("--path", metavar="/DIR", default="/", help="the folder in the library (default: /)")
     add.add_argument("--owner", metavar="USER", default="local", help="whose task it is (default: local)")
     add.add_argument("--name", metavar="NAME", default="", help="the file's name (default: what the source says)")
-    _json_flag(add, "print the tasks as a JSON array")
+    add.add_argument("--json", action="store_true", help="print the tasks as a JSON array")
 
 
-def _look_words(commands: Commands) -> None:
-    listed = _command(commands, "list", "look:list_tasks", "list tasks, the newest first")
+def _list_flags(listed: argparse.ArgumentParser) -> None:
     listed.add_argument("--owner", metavar="USER", default="", help="only this user's")
     listed.add_argument("--status", metavar="STATE", default="", help="only in this status (OK) or phase (fetching)")
     listed.add_argument("--limit", metavar="N", type=_above_zero, default=50, help="at most so many (default: 50)")
-    _json_flag(listed)
-    show = _command(commands, "show", "look:show", "show all that is known of tasks")
+    listed.add_argument("--json", action="store_true", help="print a JSON array")
+
+
+def _show_flags(show: argparse.ArgumentParser) -> None:
     _ids(show)
-    _json_flag(show)
-    why = _command(commands, "why", "look:why", "say what a task waits for")
+    show.add_argument("--json", action="store_true", help="print a JSON array")
+
+
+def _why_flags(why: argparse.ArgumentParser) -> None:
     why.add_argument("id", metavar="ID", type=_above_zero)
-    watch = _command(commands, "watch", "watch:watch", "watch tasks move; with ids, until all have ended")
-    _ids(watch, "*")
 
 
-def _wish_words(commands: Commands) -> None:
-    pause = _command(commands, "pause", "ask:ask", "set tasks aside and keep what came so far")
-    resume = _command(commands, "resume", "ask:ask", "let paused tasks go on")
-    cancel = _command(commands, "cancel", "ask:ask", "end tasks and free their disk space")
-    for wish, command in (("pause", pause), ("resume", resume), ("cancel", cancel)):
-        _ids(command)
-        command.set_defaults(wish=wish)
-    retry = _command(commands, "retry", "ask:ask", "try ended tasks again")
-    retry.set_defaults(wish="retry")
+def _watch_flags(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("ids", metavar="ID", nargs="*", type=_above_zero)
+
+
+def _retry_flags(retry: argparse.ArgumentParser) -> None:
     which = retry.add_mutually_exclusive_group(required=True)
     which.add_argument("ids", metavar="ID", nargs="*", type=_above_zero, default=[])
     which.add_argument("--failed", action="store_true", help="all that failed or ran out of time")
     retry.add_argument("--owner", metavar="USER", default="", help="with --failed: only this user's")
 
 
-def _operator_words(commands: Commands) -> None:
-    _command(commands, "check", "check:check", "check whether the daemon can work here", reads_config_itself=True)
-    config = _command(commands, "config", "show_config:show_config", "print the settings in force, secrets hidden")
-    _json_flag(config, "print a JSON object")
+def _config_flags(config: argparse.ArgumentParser) -> None:
+    config.add_argument("--json", action="store_true", help="print a JSON object")
 
 
-def _ids(command: argparse.ArgumentParser, many: str = "+") -> None:
-    command.add_argument("ids", metavar="ID", nargs=many, type=_above_zero)
+def _ids(command: argparse.ArgumentParser) -> None:
+    command.add_argument("ids", metavar="ID", nargs="+", type=_above_zero)
 
 
-def _json_flag(command: argparse.ArgumentParser, told: str = "print a JSON array") -> None:
-    command.add_argument("--json", action="store_true", help=told)
+def _no_flags(command: argparse.ArgumentParser) -> None:
+    pass
 
 
 def _above_zero(word: str) -> int:
-    """a number above 0"""
-    number = int(word)
+    number = int(word) if word.isascii() and word.isdigit() else 0
     if number <= 0:
         raise argparse.ArgumentTypeError(f"{word} is no number above 0")
     return number
 
 
-_above_zero.__name__ = "number"
+_COMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "add": ("download links into a library; prints the id of each task", "add:add", _add_flags),
+    "list": ("list tasks, the newest first", "look:list_tasks", _list_flags),
+    "show": ("show all that is known of tasks", "look:show", _show_flags),
+    "why": ("say what a task waits for", "look:why", _why_flags),
+    "watch": ("watch tasks move; with ids, until all have ended", "watch:watch", _watch_flags),
+    "pause": ("set tasks aside and keep what came so far", "ask:ask", _ids),
+    "resume": ("let paused tasks go on", "ask:ask", _ids),
+    "cancel": ("end tasks and free their disk space", "ask:ask", _ids),
+    "retry": ("try ended tasks again", "ask:ask", _retry_flags),
+    "check": ("check whether the daemon can work here", "check:check", _no_flags),
+    "config": ("print the settings in force, secrets hidden", "show_config:show_config", _config_flags),
+}
+"""For each command what it is for, where it lives, and what it takes."""
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from odl_daemon.cli.human import clipped, columns
 
@@ -18,15 +16,6 @@ class Screen:
         self.live = sys.stdout.isatty()
         self._drawn: list[int] = []
         """How many columns each line of the drawn block has."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None or not issubclass(kind, BrokenPipeError):
-            self.show([], [])
 
     def show(self, lines: Sequence[str], block: Sequence[str]) -> None:
         """Writes `lines`, to stay, and below them draws `block` in place of the block before."""

@@ -9,3 +9,10 @@ class OperatorTrouble(Exception):
 
 class Refused(Exception):
     """This request was refused: the sentence why; exit code 1."""
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What really happened, out of the groups that tasks wrap it in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

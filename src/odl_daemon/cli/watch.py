@@ -28,10 +28,10 @@ ORDER = [Phase.COMMITTING, Phase.FETCHING, Phase.QUEUED, Phase.PAUSED, Phase.WAI
 def watch(words: Namespace, config: Config) -> int:
     """With ids until all have ended: exit code 0 only if all are OK. Without ids until Ctrl-C."""
     ids: Sequence[int] = list(dict.fromkeys(words.ids))
-    with Counter(config) as counter, Screen() as screen:
+    with Counter(config) as counter:
         if not counter.daemon_runs():
             print("the daemon is not running: nothing moves until it does", file=sys.stderr)
-        seen = _Seen(screen)
+        seen = _Seen(Screen())
         if ids:
             return _until_ended(counter, seen, ids)
         try:
@@ -101,11 +101,16 @@ class _Seen:
 
 
 def _final(task: Shown) -> bool:
-    return Phase(task["phase"]).final or task["phase"] == Phase.UNKNOWN
+    phase = _phase(task)
+    return phase.final or phase is Phase.UNKNOWN
+
+
+def _phase(task: Shown) -> Phase:
+    return Phase(str(task["phase"]))
 
 
 def _place(task: Shown) -> tuple[int, int]:
-    return ORDER.index(Phase(task["phase"])), number(task["id"])
+    return ORDER.index(_phase(task)), number(task["id"])
 
 
 def _told(task: Shown) -> str:
@@ -121,7 +126,7 @@ def _bar(task: Shown) -> str:
     if task["phase"] == Phase.FETCHING and isinstance(total, int):
         figure = f"{human.bar(number(task['done']), total, 22)} {progress(task) or '0%':>4} of {human.size(total)}"
     else:
-        figure = f"{state(task):<22} {progress(task)}".rstrip()
+        figure = f"{state(task):<22} {progress(task)}"
     parts = [f"{task['id']:>5}", figure, _speed(task), human.plain(task["comment"]) or human.link(task["url"])]
     return "  ".join(part for part in parts if part)
 

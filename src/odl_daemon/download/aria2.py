@@ -16,10 +16,10 @@ from odl_daemon.download.leftovers import Leftovers, look
 from odl_daemon.download.probe import NoAnswer, Prober
 from odl_daemon.download.scratch import empty
 from odl_daemon.download.server import Aria2Server
-from odl_daemon.download.together import Together
 from odl_daemon.download.transfer import State, Transfer, address_of, gid_of
 from odl_daemon.model.task import Fetched, Progress, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
+from odl_daemon.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,6 @@ class Aria2Downloader:
     async def run(self) -> None:
         """Looks into folders and asks sources for their validators, for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._looks.run(), name="looks into scratch folders")
             for _ in range(8):
                 group.create_task(self._ask_sources(), name="asks sources for their validators")
 
@@ -68,26 +67,19 @@ class Aria2Downloader:
         await self.gone(task)
         while True:
             name = await self._name_to_continue(fetch)
-            await self._server.ready()
-            transfer = fetch.next_transfer(self._server.proxy_for(task.owner), name)
+            await self._enter_lane(fetch)
             try:
-                if fetch.blamed:
-                    await self._lane.acquire()
-                    fetch.in_lane = True
-                self._open[task.id] = transfer
-                self._server.transfers.add(transfer)
-                while not transfer.ended:
-                    await transfer.changed()
-                    if transfer.state is State.RUNNING:
-                        self._leave_lane_when_fed(fetch, transfer)
-                        self._wonder(fetch, transfer)
-                        if transfer.stalled:
-                            raise self._silence(fetch, transfer)
-                        fetch.told = True
-                        yield transfer.progress(fetch.validator)
+                await self._server.ready()
+                transfer = self._begin(fetch, name)
+                try:
+                    while not transfer.ended:
+                        await transfer.changed()
+                        if transfer.state is State.RUNNING:
+                            yield self._heard(fetch, transfer)
+                finally:
+                    self._server.transfers.closing(transfer)
             finally:
                 self._leave_lane(fetch)
-                self._server.transfers.closing(transfer)
             match transfer.state:
                 case State.COMPLETE:
                     if not fetch.told:  # it was over before we heard that it ran
@@ -112,26 +104,32 @@ class Aria2Downloader:
 
     async def _name_to_continue(self, fetch: _Fetch) -> str:
         """The name of a begun file that may be continued; without one the folder is empty afterwards."""
-        found = await self._looks.ask(fetch.folder)
-        if found.clean:
-            fetch.validator = ""
-            return ""
-        if found.begun and _usable_name(found.begun) and await self._unchanged(fetch):
+        found = await self._look(fetch)
+        if found.begun and found.begun.isprintable() and await self._unchanged(fetch):
             return found.begun
-        log.debug("task %d: starts from the first byte", fetch.task.id)
-        await asyncio.to_thread(empty, Path(fetch.folder))
         fetch.validator = ""
+        if not found.clean:
+            log.debug("task %d: starts from the first byte", fetch.task.id)
+            await _empty(fetch.folder)
         return ""
 
+    async def _look(self, fetch: _Fetch) -> Leftovers:
+        try:
+            return await self._looks.ask(fetch.folder)
+        except OSError as error:
+            raise failures.unusable_disk() from error
+
     async def _unchanged(self, fetch: _Fetch) -> bool:
-        """Whether the source still has the version that was begun. A source that cannot say so now is no
-        reason to throw bytes away: that is this attempt's trouble."""
+        """Whether the source still has the version that was begun, as far as it lets itself be asked. A source
+        that is away, or refuses just now, is no reason to throw bytes away: that is this attempt's trouble."""
         if not fetch.validator:
             return False
         try:
             answer = await self._prober.ask(fetch.url, fetch.who)
         except NoAnswer as error:
             log.debug("task %d: its source does not say what it has: %s", fetch.task.id, error)
+            if error.connected:
+                return False
             raise failures.unreachable(fetch.host) from error
         if answer.status >= 400 and answer.status not in (405, 501):
             raise failures.refusal(answer.status, fetch.host, after=answer.after)
@@ -139,6 +137,23 @@ class Aria2Downloader:
         return answer.validator == fetch.validator
 
     # --- while it runs --------------------------------------------------------------------------------------
+
+    def _begin(self, fetch: _Fetch, name: str) -> Transfer:
+        transfer = fetch.next_transfer(self._server.proxy_for(fetch.task.owner), name)
+        self._open[fetch.task.id] = transfer
+        self._server.transfers.add(transfer)
+        return transfer
+
+    def _heard(self, fetch: _Fetch, transfer: Transfer) -> Progress:
+        """What to tell of a running transfer. Raises Trouble if nothing comes any longer."""
+        if transfer.fed:
+            self._leave_lane(fetch)
+        self._wonder(fetch, transfer)
+        if transfer.stalled:
+            answered = transfer.fed or transfer.total is not None
+            raise (failures.stalled if answered else failures.silent)(fetch.host, self._stall_limit)
+        fetch.told = True
+        return transfer.progress(fetch.validator)
 
     def _wonder(self, fetch: _Fetch, transfer: Transfer) -> None:
         """Has the source asked for its validator, once, when the transfer is no short one."""
@@ -164,13 +179,10 @@ class Aria2Downloader:
                 fetch.validator = answer.validator
                 transfer.ring()
 
-    def _silence(self, fetch: _Fetch, transfer: Transfer) -> Trouble:
-        answered = transfer.fed or transfer.total is not None
-        return (failures.stalled if answered else failures.silent)(fetch.host, self._stall_limit)
-
-    def _leave_lane_when_fed(self, fetch: _Fetch, transfer: Transfer) -> None:
-        if transfer.fed:
-            self._leave_lane(fetch)
+    async def _enter_lane(self, fetch: _Fetch) -> None:
+        if fetch.blamed:
+            await self._lane.acquire()
+            fetch.in_lane = True
 
     def _leave_lane(self, fetch: _Fetch) -> None:
         if fetch.in_lane:
@@ -180,7 +192,7 @@ class Aria2Downloader:
     # --- after ----------------------------------------------------------------------------------------------
 
     async def _brought(self, fetch: _Fetch, transfer: Transfer) -> Fetched:
-        found = await self._looks.ask(fetch.folder)
+        found = await self._look(fetch)
         fetched = Fetched(files=found.files)
         if not found.files or (transfer.total or 0) != fetched.size:
             raise Trouble(Reason.INTERRUPTED, f"the file from {fetch.host} did not arrive whole", Remedy.WIPE)
@@ -249,7 +261,9 @@ class _Fetch:
 
 def short_name(url: str) -> str:
     """A name from the link's last part that surely is short enough; it keeps the ending."""
-    last = "".join(c for c in unquote(urlsplit(url).path).rpartition("/")[2] if c.isprintable()) or "download"
+    last = "".join(c for c in unquote(urlsplit(url).path).rpartition("/")[2] if c.isprintable())
+    if not last.strip("."):
+        return "download"
     stem, dot, ending = last.rpartition(".")
     if not dot or len(ending.encode()) > 20:
         stem, ending = last, ""
@@ -261,8 +275,11 @@ def _cut(text: str, limit: int) -> str:
     return text.encode()[:limit].decode(errors="ignore")
 
 
-def _usable_name(name: str) -> bool:
-    return name.isprintable()
+async def _empty(folder: str) -> None:
+    try:
+        await asyncio.to_thread(empty, Path(folder))
+    except OSError as error:
+        raise failures.unusable_disk() from error
 
 
 def _checked_url(url: str) -> tuple[str, str]:

@@ -65,6 +65,10 @@ def deadly(host: str) -> Trouble:
     return Trouble(Reason.PROTOCOL_ERROR, f"the answer of {host} brought the downloader down each time", Remedy.NONE)
 
 
+def unusable_disk() -> Trouble:
+    return Trouble(Reason.HOST_TROUBLE, "the folder for downloads cannot be used", Remedy.HOST)
+
+
 def restless() -> Trouble:
     return Trouble(Reason.HOST_TROUBLE, "the downloader on this host was restarted again and again", Remedy.HOST)
 

@@ -44,6 +44,11 @@ class Answer:
 class NoAnswer(Exception):
     """The source could not be asked."""
 
+    def __init__(self, why: str, *, connected: bool = True) -> None:
+        super().__init__(why)
+        self.connected = connected
+        """It was reached, and did not answer in a way that can be used."""
+
 
 class Prober:
     """Asks with HEAD; where that is not understood or refused, with a GET for one byte that is closed unread."""
@@ -61,7 +66,9 @@ class Prober:
                 if answer.status in _HEAD_MISJUDGED:
                     answer = replace(await self._follow("GET", url, who), headable=False)
                 return answer
-        except (Undialled, OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:  # timeout, TLS: OSError
+        except Undialled as error:
+            raise NoAnswer(str(error), connected=False) from error
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:  # timeout and TLS: OSError
             raise NoAnswer(str(error) or type(error).__name__) from error
 
     async def _follow(self, method: str, url: str, who: str) -> Answer:

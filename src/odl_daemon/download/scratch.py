@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from odl_daemon.model.task import Fetched
+from odl_daemon.together import Together
 
 
 class ScratchFolders:
@@ -17,15 +18,16 @@ class ScratchFolders:
 
     def __init__(self, *, root: Path) -> None:
         self._root = root
+        self._wipes: Together[Path, None] = Together(remove)
 
-    async def open(self, task_id: int) -> str:
-        return await asyncio.to_thread(self._open, task_id)
+    def path(self, task_id: int) -> str:
+        return str(self._folder(task_id))
 
     async def holds(self, task_id: int, fetched: Fetched) -> bool:
         return await asyncio.to_thread(self._holds, task_id, fetched)
 
     async def wipe(self, task_id: int) -> None:
-        await asyncio.to_thread(remove, self._folder(task_id))
+        await self._wipes.ask(self._folder(task_id))
 
     async def folders(self) -> list[int]:
         return await asyncio.to_thread(self._folders)
@@ -35,14 +37,6 @@ class ScratchFolders:
 
     def _folder(self, task_id: int) -> Path:
         return self._root / str(task_id)
-
-    def _open(self, task_id: int) -> str:
-        folder = self._folder(task_id)
-        if not _is_directory(folder):
-            remove(folder)  # a file or a link in our place is nothing of ours
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        return str(folder)
 
     def _holds(self, task_id: int, fetched: Fetched) -> bool:
         folder = self._folder(task_id)
@@ -66,10 +60,23 @@ def remove(path: Path) -> None:
         if not _is_directory(path):
             path.unlink()
             return
+        if _removed_empty(path):
+            return
         _flatten(path)
         path.rmdir()
     except FileNotFoundError:
         return
+
+
+def _removed_empty(path: Path) -> bool:
+    """Most folders are empty when they are deleted: their file was moved to its place."""
+    try:
+        path.rmdir()
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        return False
+    return True
 
 
 def empty(folder: Path) -> None:

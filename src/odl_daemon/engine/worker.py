@@ -29,6 +29,12 @@ SETTLING_TIME = 0.5
 HOST_WAIT = 15.0
 """Seconds until claims go on after a trouble of this host, a full disk for example."""
 
+PLANNED_AT_ONCE = 1 << 20
+"""Bytes; the commit of a smaller file is planned in the moment when it arrives, and needs no turn of a large one."""
+
+SMALL_COMMITS = 32
+"""Small files that are on their way into the library at a time; the library writes them in batches."""
+
 LONGEST_HOST_WAIT = 600.0
 """Seconds; a task that met a trouble of this host waits at most so long for its next chance."""
 
@@ -88,6 +94,7 @@ class Worker:
         self._clock = clock
         self._rng = rng
         self._commit_turns = asyncio.Semaphore(commits)
+        self._small_turns = asyncio.Semaphore(SMALL_COMMITS)
 
     async def live(self, run: Run) -> None:
         """The life of a claimed task, to its end or to the next holder; never raises for a task's trouble."""
@@ -102,9 +109,8 @@ class Worker:
         try:
             if await self._landed(run):
                 return self._committed(run.task)
-            if not await self._bytes_are_kept(run):
-                await self._fetch(run)
-            await self._commit(run)
+            planned = False if await self._bytes_are_kept(run) else await self._fetch(run)
+            await self._commit(run, planned=planned)
             return self._committed(run.task)
         except Left:
             return self._left(run)
@@ -141,15 +147,28 @@ class Worker:
 
     # --- fetch
 
-    async def _fetch(self, run: Run) -> None:
-        """Brings the bytes; the task is COMMITTING afterwards."""
+    async def _fetch(self, run: Run) -> bool:
+        """Brings the bytes; the task is COMMITTING afterwards. Returns whether its commit is planned already."""
         async with run.leavable():
-            fetched = await self._transfer(run, await self._scratch.open(run.task.id))
+            fetched = await self._transfer(run, self._scratch.path(run.task.id))
         self._stop_clock(run)
         self._check_size(fetched.size)
-        arrived = Progress(fetched.size, fetched.size, 0, run.progress.validator)
-        run.progress = arrived
-        await self._step(run, Event.FETCHED, fetched=replace(fetched, holder=self._holder), progress=arrived, strikes=0)
+        run.progress = Progress(fetched.size, fetched.size, 0, run.progress.validator)
+        intent = await self._planned_at_once(run, fetched)
+        fetched = replace(fetched, holder=self._holder)
+        changes = {"intent": intent} if intent else {}
+        await self._step(run, Event.FETCHED, fetched=fetched, progress=run.progress, strikes=0, **changes)
+        return intent is not None
+
+    async def _planned_at_once(self, run: Run, fetched: Fetched) -> Intent | None:
+        """The intent for a small file, so that one write keeps both steps; a trouble waits for the commit, which
+        keeps the bytes."""
+        if fetched.size > PLANNED_AT_ONCE:
+            return None
+        try:
+            return await self._library.plan(run.task, self._scratch.path(run.task.id), fetched)
+        except Trouble:
+            return None
 
     async def _transfer(self, run: Run, folder: str) -> Fetched:
         async with aclosing(self._downloader.fetch(run.task, folder)) as transfer:
@@ -193,27 +212,39 @@ class Worker:
 
     # --- commit
 
-    async def _commit(self, run: Run) -> None:
-        """Puts the bytes into the library, exactly once; nothing leaves it in the middle of a write."""
+    async def _commit(self, run: Run, *, planned: bool) -> None:
+        """Puts the bytes into the library, exactly once: the intent is durable before anything is written."""
         for _ in range(NAMES_TO_TRY):
-            async with run.leavable():
-                intent = await self._plan(run)
-                await self._commit_turns.acquire()
+            if not planned:
+                await self._plan(run)
             try:
-                await self._step_in_place(run, intent)
-                await self._library.commit(run.task, await self._scratch.open(run.task.id), intent)
+                await self._write(run)
                 return
             except NameTaken:
-                log.info("task %d: somebody took the name %r, choosing another", run.task.id, intent.path)
-            finally:
-                self._commit_turns.release()
+                log.info("task %d: somebody took the name that it was to have, choosing another", run.task.id)
+                planned = False
         raise Trouble(Reason.COMMIT_FAILED, "no free name was found in the target folder", Remedy.RETRY)
 
-    async def _plan(self, run: Run) -> Intent:
+    async def _plan(self, run: Run) -> None:
         fetched = run.task.fetched
         if fetched is None:
             raise Trouble(Reason.INTERNAL, "the fetched bytes are not known any longer", Remedy.RETRY)
-        return await self._library.plan(run.task, await self._scratch.open(run.task.id), fetched)
+        async with run.leavable():
+            intent = await self._library.plan(run.task, self._scratch.path(run.task.id), fetched)
+        run.task = replace(run.task, intent=intent)
+        await self._store.save(run.task)
+
+    async def _write(self, run: Run) -> None:
+        """Carries the intent out when its turn comes; nothing leaves it in the middle."""
+        intent = run.task.intent
+        assert intent is not None, "a commit is planned first"
+        turns = self._small_turns if intent.size <= PLANNED_AT_ONCE else self._commit_turns
+        async with run.leavable():
+            await turns.acquire()
+        try:
+            await self._library.commit(run.task, self._scratch.path(run.task.id), intent)
+        finally:
+            turns.release()
 
     def _committed(self, task: Task) -> Ending:
         intent = task.intent
@@ -312,11 +343,6 @@ class Worker:
         run.task = advance(run.task, event, at=self._clock(), **changes)
         await self._store.save(run.task)
         self._news.publish(run.task)
-
-    async def _step_in_place(self, run: Run, intent: Intent) -> None:
-        """Makes the intent durable; proves at the same time that the task is still ours."""
-        run.task = replace(run.task, intent=intent)
-        await self._store.save(run.task)
 
 
 def _why(reason: Reason, sentence: str) -> dict[str, Any]:

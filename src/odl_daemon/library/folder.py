@@ -16,9 +16,14 @@ from odl_daemon.library.placing import Bytes, bytes_of, exists, folder, place
 from odl_daemon.model.names import free_name, safe_name
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Placement, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
+from odl_daemon.together import Together
 
 RESERVED = 1000
 """Names that are remembered as chosen but not yet written; beyond, the oldest is forgotten: that costs another plan."""
+
+
+SMALL = 1 << 20
+"""Bytes; smaller files are planned and committed many in one thread call."""
 
 
 class FolderLibrary:
@@ -33,18 +38,26 @@ class FolderLibrary:
         self._create = create
         self._choosing = threading.Lock()
         self._reserved: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._checks = Together(self._check)
+        self._plans = Together(self._plan)
+        self._commits = Together(self._commit, calls=2)
 
     async def check(self, task: Task) -> None:
-        await asyncio.to_thread(self._check, task)
+        await self._checks.ask(task)
 
     async def plan(self, task: Task, folder: str, fetched: Fetched) -> Intent:
-        return await asyncio.to_thread(self._plan, task, folder, fetched)
+        if fetched.size > SMALL:
+            return await asyncio.to_thread(self._plan, (task, folder, fetched))
+        return await self._plans.ask((task, folder, fetched))
 
     async def landed(self, task: Task, intent: Intent) -> bool:
         return await asyncio.to_thread(self._landed, task, intent)
 
     async def commit(self, task: Task, folder: str, intent: Intent) -> None:
-        await asyncio.to_thread(self._commit, task, folder, intent)
+        if intent.size > SMALL:
+            await asyncio.to_thread(self._commit, (task, folder, intent))
+        else:
+            await self._commits.ask((task, folder, intent))
 
     # --- the library
 
@@ -74,7 +87,8 @@ class FolderLibrary:
 
     # --- the plan
 
-    def _plan(self, task: Task, scratch: str, fetched: Fetched) -> Intent:
+    def _plan(self, question: tuple[Task, str, Fetched]) -> Intent:
+        task, scratch, fetched = question
         with _sentences(task), self._open(task) as library:
             known = [(file, _bytes_in_scratch(scratch, file)) for file in fetched.files]
             earlier = self._earlier(task, library, known)
@@ -145,7 +159,8 @@ class FolderLibrary:
     def _holds(self, library: int, intent: Intent) -> bool:
         return all(_bytes_at(library, file.path) == Bytes(file.size, file.sha256) for file in intent.files)
 
-    def _commit(self, task: Task, scratch: str, intent: Intent) -> None:
+    def _commit(self, question: tuple[Task, str, Intent]) -> None:
+        task, scratch, intent = question
         with _sentences(task), self._open(task) as library:
             for number, file in enumerate(intent.files):
                 parent, _, name = file.path.rpartition("/")

@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import sqlite3
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
 
 import aiomysql
+import aiosqlite
 import pymysql.err
 from databases import Database as Pool
 
 from odl_daemon.ports import StoreAway
-from odl_daemon.store.dialect import Dialect, Passing, for_aiomysql, words_for_mysql, words_for_sqlite
+from odl_daemon.store.dialect import Dialect, Passing, words_for_mysql, words_for_sqlite
+from odl_daemon.store.transaction import MysqlTransaction, SqliteTransaction, Transaction, driven
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Row = Mapping[str, Any]
-Values = Mapping[str, Any]
 
 ANSWER_LIMIT = 60.0
 """Seconds that a unit of work may take on a server before its connection is given up as frozen."""
@@ -41,63 +40,8 @@ _REFUSED = frozenset({1044, 1045, 1049, 1698})
 """Wrong password, unknown database, no right to it: only the operator can mend that."""
 
 
-class Transaction:
-    """What a unit of work does its work with. SQL has :name parameters; rows are mappings."""
-
-    def __init__(self, raw: Any, dialect: Dialect) -> None:
-        self._raw = raw
-        self.dialect = dialect
-
-    def by_name(self) -> None:
-        """Lets SQLite return rows as mappings."""
-        self._raw.row_factory = sqlite3.Row
-
-    def drop(self) -> None:
-        """Closes a connection that broke, so that the pool does not hand it out again."""
-        if self.dialect.mysql:
-            self._raw.close()
-
-    async def fetch(self, sql: str, values: Values | None = None) -> list[Row]:
-        """All rows of a query."""
-        if not self.dialect.mysql:
-            return cast(list[Row], await self._raw.execute_fetchall(sql, values or {}))
-        async with self._raw.cursor(aiomysql.DictCursor) as cursor:
-            await cursor.execute(for_aiomysql(sql), values or {})
-            return cast(list[Row], await cursor.fetchall())
-
-    async def execute(self, sql: str, values: Values | None = None) -> None:
-        """One statement without a result."""
-        if not self.dialect.mysql:
-            await self._raw.execute_fetchall(sql, values or {})
-            return
-        async with self._raw.cursor() as cursor:
-            await cursor.execute(for_aiomysql(sql), values or {})
-
-    async def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
-        """One statement for each row; an INSERT goes out as one."""
-        if not rows:
-            return
-        if not self.dialect.mysql:
-            cursor = await self._raw.executemany(sql, rows)
-            await cursor.close()
-            return
-        async with self._raw.cursor() as cursor:
-            await cursor.executemany(for_aiomysql(sql), rows)
-
-    async def insert(self, sql: str, values: Values) -> int:
-        """One INSERT; returns the id that the database gave."""
-        if not self.dialect.mysql:
-            cursor = await self._raw.execute(sql, values)
-            row_id = cast(int, cursor.lastrowid)
-            await cursor.close()
-            return row_id
-        async with self._raw.cursor() as cursor:
-            await cursor.execute(for_aiomysql(sql), values)
-            return cast(int, cursor.lastrowid)
-
-
-Unit = Callable[[Transaction], Awaitable[T]]
-"""A unit of work: done whole or not at all, and safe to be done again."""
+Unit = Callable[[Transaction], Coroutine[Any, Any, T]]
+"""A unit of work: done whole or not at all, and safe to be done again. It waits for its own statements only."""
 
 
 class Connections:
@@ -174,10 +118,9 @@ class Connections:
             waiting = waiting or await orders.get()
             try:
                 async with self._pool.connection() as connection:
-                    transaction = Transaction(connection.raw_connection, self.dialect)
-                    await self._prepare(transaction)
+                    link = await self._link(connection.raw_connection)
                     while True:
-                        await self._do(waiting, transaction, writes=writes)
+                        await self._do(waiting, link, writes=writes)
                         waiting, pause = None, FIRST_PAUSE
                         waiting = await orders.get()
             except Exception as error:  # noqa: BLE001  whatever it is, it belongs to the unit or passes by itself
@@ -189,40 +132,37 @@ class Connections:
                 await asyncio.sleep(pause * random.uniform(0.8, 1.2))
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _do(self, order: _Order, transaction: Transaction, *, writes: bool) -> None:
+    async def _do(self, order: _Order, link: _Link, *, writes: bool) -> None:
         """One unit, again and again while it meets deadlocks; raises if the connection is not to be used again."""
-        transaction.dialect = self.dialect
+        link.transaction.dialect = self.dialect
         for _ in range(TRIES_AT_ONCE):
             try:
-                async with asyncio.timeout(ANSWER_LIMIT if self.mysql else None):
-                    result = await (_whole(order.unit, transaction) if writes else order.unit(transaction))
-            except Exception as error:  # sorted by the dialect
+                result = await link.do(_whole(order.unit, link.transaction) if writes else order.unit(link.transaction))
+            except Exception as error:
                 if self.dialect.passing(error) is Passing.AGAIN:
                     continue
                 if self.dialect.passing(error) is Passing.NO:
                     self._refuse(order, error)
                     return
-                transaction.drop()
+                link.drop()
                 raise
             self._say_back()
             order.fulfil(result)
             return
-        transaction.drop()
+        link.drop()
         raise TimeoutError("one deadlock after the other")
 
-    async def _prepare(self, transaction: Transaction) -> None:
-        """What every new connection needs."""
+    async def _link(self, raw: Any) -> _Link:
+        """A new connection, prepared for its units."""
         if not self.mysql:
-            transaction.by_name()
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 20000", "temp_store = MEMORY"):
-                await transaction.execute(f"PRAGMA {pragma}")
-            return
-        transaction.dialect = Dialect(mysql=True)
-        await transaction.execute("SET SESSION time_zone = '+00:00'")
-        await transaction.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            in_thread = _InThread(raw, self.dialect)
+            await in_thread.do(_pragmas(in_thread.transaction))
+            return in_thread
+        server = _Server(raw)
+        version = await server.do(_session(server.transaction))
         if not self.dialect.mysql:
-            version = (await transaction.fetch("SELECT VERSION() AS version"))[0]["version"]
-            self.dialect = words_for_mysql(str(version), skip_locked=self._skip_locked)
+            self.dialect = words_for_mysql(version, skip_locked=self._skip_locked)
+        return server
 
     def _refuse(self, order: _Order | None, error: Exception) -> None:
         if order is None:
@@ -247,6 +187,59 @@ class Connections:
             away = asyncio.get_running_loop().time() - self._away_since
             self._away_since = None
             log.info("the database is back after %.1f s", away)
+
+
+class _Link(Protocol):
+    """A connection, and how a unit is done on it."""
+
+    transaction: Transaction
+
+    async def do(self, work: Coroutine[Any, Any, T]) -> T: ...
+
+    def drop(self) -> None:
+        """The connection broke: nobody may use it again."""
+
+
+class _InThread:
+    """SQLite: a unit is one call into the connection's thread."""
+
+    def __init__(self, raw: aiosqlite.Connection, dialect: Dialect) -> None:
+        self._thread = raw
+        self.transaction: Transaction = SqliteTransaction(raw._conn, dialect)
+
+    async def do(self, work: Coroutine[Any, Any, T]) -> T:
+        # The one way to have a whole function done in aiosqlite's thread; its version is pinned for that.
+        return cast(T, await self._thread._execute(driven, work))  # type: ignore[no-untyped-call]
+
+    def drop(self) -> None:
+        return  # a file has no connection that could be half broken
+
+
+class _Server:
+    """MariaDB or MySQL: a unit that takes too long means a frozen server."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.transaction: Transaction = MysqlTransaction(raw, Dialect(mysql=True))
+
+    async def do(self, work: Coroutine[Any, Any, T]) -> T:
+        async with asyncio.timeout(ANSWER_LIMIT):
+            return await work
+
+    def drop(self) -> None:
+        self._raw.close()
+
+
+async def _pragmas(tx: Transaction) -> None:
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 20000", "temp_store = MEMORY"):
+        await tx.execute(f"PRAGMA {pragma}")
+
+
+async def _session(tx: Transaction) -> str:
+    """Prepares a session, and returns the server's version."""
+    await tx.execute("SET SESSION time_zone = '+00:00'")
+    await tx.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    return str((await tx.fetch("SELECT VERSION() AS version"))[0]["version"])
 
 
 class _Order:

@@ -12,9 +12,9 @@ from odl_daemon.model.patience import micros
 from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.ports import Filter, Request
 from odl_daemon.ports import Row as SharedRow
-from odl_daemon.store.connection import Transaction
 from odl_daemon.store.rows import both, is_ours, mark_of, side_values, stranger_of, task_of
 from odl_daemon.store.schema import SHARED, SIDE, SIDE_COLUMNS
+from odl_daemon.store.transaction import Transaction
 from odl_daemon.store.writing import some, write
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from odl_daemon.model.task import Task
 from odl_daemon.ports import LeaseLost, StoreAway
-from odl_daemon.store.connection import Connections, Transaction
+from odl_daemon.store.connection import Connections
 from odl_daemon.store.schema import SIDE
+from odl_daemon.store.transaction import Transaction
 from odl_daemon.store.writing import lock_rows, some, write
 
 AT_ONCE = 200

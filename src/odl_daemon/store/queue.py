@@ -13,9 +13,9 @@ from odl_daemon.model.patience import micros
 from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.model.turns import fair_turns
 from odl_daemon.ports import Beat, Held
-from odl_daemon.store.connection import Row, Transaction
 from odl_daemon.store.rows import both, is_ours, mark_of, moment, task_of, text
 from odl_daemon.store.schema import SHARED, SIDE
+from odl_daemon.store.transaction import Row, Transaction
 from odl_daemon.store.writing import clock, some
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from odl_daemon.store.connection import Connections, Transaction
+from odl_daemon.store.connection import Connections
 from odl_daemon.store.dialect import Passing
+from odl_daemon.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
 

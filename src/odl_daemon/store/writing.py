@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from odl_daemon.model.task import Phase, Task
-from odl_daemon.store.connection import Row, Transaction
 from odl_daemon.store.dialect import Dialect
 from odl_daemon.store.rows import shown, side_values
 from odl_daemon.store.schema import SHARED, SIDE, SIDE_COLUMNS
+from odl_daemon.store.transaction import Row, Transaction
 
 
 def some(ids: Collection[int]) -> str:
