@@ -71,15 +71,12 @@ class MemoryDownloader:
             await transfer.gone.wait()
 
     def _begin(self, task: Task, folder: str) -> Transfer:
-        lying = self.disk.at(folder)
-        if lying is None:
-            self.world.break_law(f"task {task.id}: a transfer began in a folder that is not there")
-            raise Trouble(Reason.INTERNAL, "no folder", Remedy.NONE)
-        if lying.writers:
-            self.world.break_law(f"task {task.id}: {self.disk.host}: two transfers in one folder")
         source = self._sources.get(task.url)
         if source is None:
             raise Trouble(Reason.BAD_URL, "nobody can fetch this", Remedy.NONE)
+        lying = self.disk.open(task.id)
+        if lying.writers:
+            self.world.break_law(f"task {task.id}: {self.disk.host}: two transfers in one folder")
         transfer = self._transfers[task.id] = Transfer(self, task, folder, source)
         lying.writers.append(transfer.name)
         self._line.append(transfer)

@@ -40,9 +40,9 @@ class Disk:
     def path(self, task_id: int) -> str:
         return f"/{self.host}/{task_id}"
 
-    def open(self, task_id: int) -> str:
-        self.folders.setdefault(task_id, Folder())
-        return self.path(task_id)
+    def open(self, task_id: int) -> Folder:
+        """The folder of a task, made if it is not there."""
+        return self.folders.setdefault(task_id, Folder())
 
     def at(self, path: str) -> Folder | None:
         return self.folders.get(int(PurePosixPath(path).name))
@@ -69,9 +69,6 @@ class MemoryScratch:
 
     def path(self, task_id: int) -> str:
         return self._disk.path(task_id)
-
-    async def open(self, task_id: int) -> str:
-        return await self._line.call(lambda: self._disk.open(task_id))
 
     async def holds(self, task_id: int, fetched: Fetched) -> bool:
         return await self._line.call(lambda: self._disk.holds(task_id, fetched))

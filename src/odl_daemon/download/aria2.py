@@ -23,6 +23,9 @@ from odl_daemon.together import Together
 
 log = logging.getLogger(__name__)
 
+BLINK: Final = 0.02
+"""Seconds; a transfer that ends sooner is told of by its end alone: nobody could have looked at it."""
+
 SETTLED: Final = 0.3
 """Seconds after which a running transfer is worth asking its source for a validator: most small files are
 here before."""
@@ -74,7 +77,7 @@ class Aria2Downloader:
                 try:
                     while not transfer.ended:
                         await transfer.changed()
-                        if transfer.state is State.RUNNING:
+                        if transfer.state is State.RUNNING and not await transfer.ends_within(BLINK):
                             yield self._heard(fetch, transfer)
                 finally:
                     self._server.transfers.closing(transfer)

@@ -69,6 +69,16 @@ class Transfer:
         await self._changed.wait()
         self._changed.clear()
 
+    async def ends_within(self, seconds: float) -> bool:
+        """Whether it has ended, given so much time since it began."""
+        try:
+            async with asyncio.timeout_at(self.began + seconds):
+                while not self.ended:
+                    await self.changed()
+        except TimeoutError:
+            pass
+        return self.ended
+
     def ring(self) -> None:
         self._changed.set()
 

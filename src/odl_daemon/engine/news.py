@@ -9,6 +9,9 @@ from odl_daemon.model.task import Phase, Progress, Task
 
 log = logging.getLogger(__name__)
 
+_LEVELS = {Phase.QUEUED: logging.DEBUG, Phase.COMMITTING: logging.DEBUG, Phase.FAILED: logging.WARNING}
+"""A small file passes through some phases in milliseconds: its end is the line worth its price."""
+
 
 class News:
     """The one place that tells others of a step, and the live figures between two writes to the table."""
@@ -20,8 +23,7 @@ class News:
         """Tells of a task that has changed its phase, now that the table has it."""
         if not task.phase.held:
             self._live.pop(task.id, None)
-        level = logging.WARNING if task.phase is Phase.FAILED else logging.INFO
-        log.log(level, "task %d: %s%s", task.id, task.phase, f" ({task.comment})" if task.comment else "")
+        log.log(_LEVELS.get(task.phase, logging.INFO), "task %d: %s%s", task.id, task.phase, f" ({task.comment})" if task.comment else "")
 
     def progress(self, task_id: int, progress: Progress) -> None:
         """Keeps the newest figures of a running task."""

@@ -108,6 +108,10 @@ class Run:
         return spent
 
     @property
+    def clock_runs(self) -> bool:
+        return self._started is not None
+
+    @property
     def spent(self) -> float:
         if self._started is None:
             return self.task.spent

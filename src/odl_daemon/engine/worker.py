@@ -208,7 +208,8 @@ class Worker:
             raise Trouble(Reason.DISK_FULL, "the server's disk has no room for this file now", Remedy.RETRY)
 
     def _stop_clock(self, run: Run) -> None:
-        run.task = replace(run.task, spent=run.stop_clock())
+        if run.clock_runs:
+            run.task = replace(run.task, spent=run.stop_clock())
 
     # --- commit
 
