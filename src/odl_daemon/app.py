@@ -37,7 +37,7 @@ from odl_daemon.intake.table import TableDoor
 from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.logs import logging_to
 from odl_daemon.model.patience import Patience
-from odl_daemon.ports import Trouble
+from odl_daemon.ports import StoreAway, Trouble
 from odl_daemon.store import SqlStore
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,11 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
     os.umask(0o077)
     _allow_many_files()
     with _owned(config.daemon.state_dir), _owned(config.download.temp_dir), _logging(config):
-        return asyncio.run(_serve(config, reload))
+        _make_room_for(config.database.url)
+        try:
+            return asyncio.run(_serve(config, reload))
+        except StoreAway as away:
+            raise OperatorError(f"{away}; look at [database] url") from away
 
 
 @asynccontextmanager
@@ -179,7 +183,7 @@ class House:
     async def _work(self, group: asyncio.TaskGroup, stop: Stop, manager: ServiceManager) -> None:
         working = group.create_task(self._dispatcher.run(), name="dispatcher")
         doors = [
-            group.create_task(self._control.serve(), name="control door"),
+            group.create_task(self._open_the_control_door(), name="control door"),
             group.create_task(self._table.serve(), name="table door"),
             group.create_task(manager.keep_alive(self._stuck), name="watchdog"),
         ]
@@ -195,6 +199,12 @@ class House:
         if late:
             log.warning("%d tasks did not let go in time: their leases run out", self._dispatcher.running)
             working.cancel()
+
+    async def _open_the_control_door(self) -> None:
+        try:
+            await self._control.serve()
+        except OSError as error:
+            raise OperatorError(f"the control socket cannot be made: {error}; look at [daemon] state_dir") from error
 
     def tune(self, config: Config) -> None:
         """Takes over the settings that can change while everything runs."""
@@ -306,7 +316,7 @@ def _telling_the_operator() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        trouble, others = group.split(SandboxTrouble)
+        trouble, others = group.split((SandboxTrouble, OperatorError))
         if trouble is None or others is not None:
             raise
         raise OperatorError(str(_first(trouble))) from group
@@ -316,6 +326,17 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _make_room_for(url: str) -> None:
+    """The folder of an SQLite file."""
+    if not url.startswith("sqlite:"):
+        return
+    folder = Path("/" + url.removeprefix("sqlite:").lstrip("/")).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OperatorError(f"the folder of the database, {folder}, cannot be made: {error.strerror}") from error
 
 
 def _allow_many_files() -> None:

@@ -155,7 +155,7 @@ class Checker:
     def _is_settled(self, task_id: int) -> bool:
         side, row = self._table.sides.get(task_id), self._table.shared[task_id]
         if side is None or not self._table.is_ours(task_id):
-            return row.status not in (1, 2, 3)
+            return False
         if row.status == 1:
             return False
         return (side.task.final or side.task.phase is Phase.PAUSED) and side.task.wish is None
@@ -173,8 +173,8 @@ class Checker:
         for task_id in self._table.shared:
             if not self._is_settled(task_id):
                 side = self._table.sides.get(task_id)
-                self._world.break_law(f"task {task_id} is lost: {_short(side.task) if side else 'never adopted'}")
-            elif self._table.is_ours(task_id):
+                self._world.break_law(f"task {task_id} is lost: {_short(side.task) if side else 'no side row'}")
+            else:
                 self._check_end(self._table.sides[task_id].task)
         for host, disk in self._disks.items():
             left = [task_id for task_id in disk.folders if self._useless(task_id)]

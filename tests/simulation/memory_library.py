@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from odl_daemon.engine.worker import PLANNED_AT_ONCE
 from odl_daemon.model.names import free_name, safe_name
 from odl_daemon.model.task import Fetched, Intent, Placement, Reason, Task
 from odl_daemon.ports import NameTaken, Remedy, Trouble
@@ -12,6 +13,9 @@ from tests.simulation.memory_scratch import Disk
 from tests.simulation.process import Line, Process
 from tests.simulation.sources import Source, trouble
 from tests.simulation.world import World
+
+COMMITS = 2
+"""Large files that may be on their way into the library at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class MemoryLibrary:
         """A server writes on while its caller is frozen or dead; a thread of ours does not."""
         self._reserved: dict[str, int] = {}
         self.commits = 0
-        """Commits that the engine has under way."""
+        """Commits of large files that the engine has under way."""
 
     async def check(self, task: Task) -> None:
         await self._line.call(lambda: self._check(task))
@@ -96,15 +100,16 @@ class MemoryLibrary:
 
     async def commit(self, task: Task, folder: str, intent: Intent) -> None:
         self._shelves.began(task, self._process)
-        self.commits += 1
-        if self.commits > 2:
-            self._process.world.break_law(f"{self._process.name}: {self.commits} commits at a time")
+        large = intent.size > PLANNED_AT_ONCE
+        self.commits += large
+        if self.commits > COMMITS:
+            self._process.world.break_law(f"{self._process.name}: {self.commits} large commits at a time")
         wrong = self._sources[task.url].next_commit() if task.url in self._sources else ""
         try:
             seconds = self._seconds() + (8.0 if wrong == "slow" else 0.0)
             await self._writing.call(lambda: self._commit(task, folder, intent, wrong), seconds)
         finally:
-            self.commits -= 1
+            self.commits -= large
 
     def _commit(self, task: Task, folder: str, intent: Intent, wrong: str) -> None:
         if self._disk.full:

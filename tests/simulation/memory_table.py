@@ -112,7 +112,9 @@ class Table:
     def wish(self, ids: Sequence[int], wish: Wish, phases: Collection[Phase]) -> list[int]:
         able = [i for i in ids if i in self.sides and i in self.shared and self.sides[i].task.phase in phases]
         for task_id in able:
-            self._put(replace(self.sides[task_id].task, wish=wish), "wish")
+            task = self.sides[task_id].task
+            epoch = task.epoch if task.holder else task.epoch + 1  # whoever settles an older wish must see this one
+            self._put(replace(task, wish=wish, epoch=epoch), "wish")
         return able
 
     def wish_all(self, which: Filter, wish: Wish) -> int:
@@ -126,10 +128,15 @@ class Table:
     def strangers(self, above: int, statuses: Collection[Status], limit: int) -> list[Row]:
         found = []
         for task_id in sorted(self.shared):
-            row, side = self.shared[task_id], self.sides.get(task_id)
-            if task_id > above and row.status in statuses and (side is None or side.task.final):
+            row = self.shared[task_id]
+            if task_id > above and row.status in statuses and self._has_no_living_task(row):
                 found.append(self._stranger(row))
         return found[:limit]
+
+    def _has_no_living_task(self, row: Shared) -> bool:
+        """A paused row that shows WAITING was written anew by somebody else."""
+        side = self.sides.get(row.id)
+        return side is None or side.task.final or (side.task.phase is Phase.PAUSED and row.status == Status.WAITING)
 
     def _stranger(self, row: Shared) -> Row:
         before = self.task_of(row.id) if self.is_ours(row.id) else None
@@ -210,6 +217,9 @@ class Table:
 
     def wished(self, limit: int) -> list[Task]:
         free = [s.task.id for s in self.sides.values() if s.task.wish is not None and not s.task.holder]
+        for task_id in free:
+            if task_id in self.shared and not self.is_ours(task_id):
+                self._drop(task_id, "wished")  # the wish was for the request that stood there before
         return [self.task_of(task_id) for task_id in sorted(free) if self.is_ours(task_id)][:limit]
 
     def next_due(self, at: datetime) -> datetime | None:
@@ -222,7 +232,7 @@ class Table:
         saved = []
         for task in tasks:
             side = self.sides.get(task.id)
-            if side is not None and task.id in self.shared and not side.task.holder and side.task.epoch == task.epoch:
+            if side is not None and self.is_ours(task.id) and not side.task.holder and side.task.epoch == task.epoch:
                 self._write(replace(task, epoch=task.epoch + 1), "settle")
                 saved.append(task.id)
         return saved
@@ -231,20 +241,28 @@ class Table:
 
     def save(self, task: Task) -> None:
         side = self.sides.get(task.id)
-        if side is not None and task.id not in self.shared:
-            self._drop(task.id, "save")
+        if side is not None and not self.is_ours(task.id) and self.may_save(side.task, task):
+            self._let_go_of_a_stranger(task.id)
             side = None
         if side is None or not self.may_save(side.task, task):
             raise LeaseLost(f"task {task.id} is not ours any longer")
         self._write(replace(task, wish=self.kept_wish(side.task, task)), "save")
 
+    def _let_go_of_a_stranger(self, task_id: int) -> None:
+        """The row is gone, or holds another request, which waits: its end is not ours to tell."""
+        self._drop(task_id, "save")
+        if task_id in self.shared:
+            self.shared[task_id].status, self.shared[task_id].comment = int(Status.WAITING), ""
+
     def may_save(self, before: Task, after: Task) -> bool:
         return before.epoch == after.epoch
 
     def kept_wish(self, before: Task, after: Task) -> Wish | None:
-        """While a task is held its wish belongs to whoever wishes; an end settles every wish but that for a retry,
-        and so does a step that the wish asked for; else the wish waits for whoever comes next."""
-        return before.wish if after.holder else after.wish
+        """A wish belongs to whoever wishes, until it is settled: an end settles it, and so does the step that it
+        asked for. One that came too late for its holder waits for whoever looks next."""
+        if after.final or (after.phase is Phase.PAUSED and before.wish is Wish.PAUSE):
+            return None
+        return before.wish
 
     # --- rows
 

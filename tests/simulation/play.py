@@ -98,7 +98,7 @@ class Play:
 
     def _happens(self, happening: Happening) -> Callable[[], None]:
         act = getattr(self, "_" + happening.what.replace(" ", "_"))
-        return lambda: act(happening)
+        return lambda: act(happening) if self.world.now <= BEGIN + LENGTH else None
 
     def _clear_up(self) -> None:
         """From here on the weather is fair, and every host has a daemon."""

@@ -92,7 +92,9 @@ async def test_mariadbd_killed_under_load_loses_nothing_and_doubles_nothing(own_
         assert len(finished) == len(set(finished))
 
 
-async def test_an_outage_is_told_once_and_so_is_its_end(own_server: MariaDb, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_is_told_once_and_so_is_its_end(
+    own_server: MariaDb, outage: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
     async with SqlStore(url=own_server.url("odl")) as store:
         await added(store, 3)

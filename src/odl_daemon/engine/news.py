@@ -23,7 +23,8 @@ class News:
         """Tells of a task that has changed its phase, now that the table has it."""
         if not task.phase.held:
             self._live.pop(task.id, None)
-        log.log(_LEVELS.get(task.phase, logging.INFO), "task %d: %s%s", task.id, task.phase, f" ({task.comment})" if task.comment else "")
+        because = f" ({task.comment})" if task.comment else ""
+        log.log(_LEVELS.get(task.phase, logging.INFO), "task %d: %s%s", task.id, task.phase, because)
 
     def progress(self, task_id: int, progress: Progress) -> None:
         """Keeps the newest figures of a running task."""

@@ -29,6 +29,10 @@ E = TypeVar("E", bound=Enum)
 MOST: Final = 1000
 """Requests, ids or tasks in one message."""
 
+LONGEST_OWNER: Final = 255
+LONGEST_LIBRARY: Final = 36
+"""Characters, as the shared table has them."""
+
 REFUSED: Final = "refused"
 """The request makes no sense, or cannot be granted."""
 UNKNOWN: Final = "unknown"
@@ -90,7 +94,12 @@ def _request(asked: dict[str, object]) -> Request:
     owner, library = _text(asked, "owner"), _text(asked, "library")
     if not owner or not library:
         raise Senseless("a request needs an owner and a library")
-    return Request(owner, library, path, link.url, _text(asked, "name"), link.kind)
+    if len(owner) > LONGEST_OWNER or len(library) > LONGEST_LIBRARY:
+        raise Senseless(
+            f"an owner has {LONGEST_OWNER} characters at most, a library {LONGEST_LIBRARY}: the table holds no more"
+        )
+    name = _text(asked, "name")
+    return Request(owner, library, path, link.url, names.safe_name(name) if name else "", link.kind)
 
 
 def _filter(asked: dict[str, object]) -> Filter:

@@ -64,6 +64,7 @@ class Connections:
         self._readers = readers
         self._stack = AsyncExitStack()
         self._away_since: float | None = None
+        self._met = False
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -119,18 +120,25 @@ class Connections:
             try:
                 async with self._pool.connection() as connection:
                     link = await self._link(connection.raw_connection)
+                    self._met = True
                     while True:
                         await self._do(waiting, link, writes=writes)
                         waiting, pause = None, FIRST_PAUSE
                         waiting = await orders.get()
             except Exception as error:  # noqa: BLE001  whatever it is, it belongs to the unit or passes by itself
-                if self.dialect.passing(error) is Passing.NO or not self._patient:
+                if not self._worth_waiting(error):
                     self._refuse(waiting, error)
                     waiting = None
                     continue
                 self._say_away(error)
                 await asyncio.sleep(pause * random.uniform(0.8, 1.2))
                 pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _worth_waiting(self, error: Exception) -> bool:
+        """A patient lane waits for what passes by itself, and also for a server that refuses us after it had let
+        us in: a password that is being changed must not end anybody's download."""
+        passes = self.dialect.passing(error) is not Passing.NO or (self._met and _is_refusal(error))
+        return self._patient and passes
 
     async def _do(self, order: _Order, link: _Link, *, writes: bool) -> None:
         """One unit, again and again while it meets deadlocks; raises if the connection is not to be used again."""
@@ -167,7 +175,7 @@ class Connections:
     def _refuse(self, order: _Order | None, error: Exception) -> None:
         if order is None:
             return
-        if isinstance(error, pymysql.err.OperationalError) and error.args[0] in _REFUSED:
+        if _is_refusal(error):
             refused = StoreAway(f"the database at {self._place} refuses us: {_words(error)}")
             refused.__cause__ = error
             error = refused
@@ -187,6 +195,10 @@ class Connections:
             away = asyncio.get_running_loop().time() - self._away_since
             self._away_since = None
             log.info("the database is back after %.1f s", away)
+
+
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, pymysql.err.OperationalError) and error.args[0] in _REFUSED
 
 
 class _Link(Protocol):

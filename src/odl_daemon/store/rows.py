@@ -27,6 +27,8 @@ from odl_daemon.ports import Row
 from odl_daemon.store.dialect import Dialect
 from odl_daemon.store.schema import SHARED, SIDE
 
+_PHASES = frozenset(phase.value for phase in Phase)
+
 LONGEST_COMMENT = 2000
 """Characters; the shared column holds more, a reader's table cell does not."""
 
@@ -47,7 +49,7 @@ def mark_of(url: str, owner: str, stamp: object) -> str:
 
 def is_ours(row: Mapping[str, Any]) -> bool:
     """Whether the side row was made from this shared row, and not from another that had its id before."""
-    return row["phase"] is not None and row["mark"] == mark_of(text(row["url"]), text(row["owner"]), row["stamp"])
+    return row["phase"] in _PHASES and row["mark"] == mark_of(text(row["url"]), text(row["owner"]), row["stamp"])
 
 
 def task_of(row: Mapping[str, Any]) -> Task:

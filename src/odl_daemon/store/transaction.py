@@ -43,6 +43,7 @@ class SqliteTransaction:
     def __init__(self, raw: sqlite3.Connection, dialect: Dialect) -> None:
         self._raw = raw
         self._raw.row_factory = sqlite3.Row
+        self._raw.text_factory = lambda text: text.decode("utf-8", "replace")  # anybody may write to the table
         self.dialect = dialect
 
     async def fetch(self, sql: str, values: Values | None = None) -> list[Row]:
