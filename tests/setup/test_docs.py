@@ -7,16 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from odl_daemon.model.task import Phase, Reason
+from odl_daemon.model.task import Phase
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-
-
-def test_every_reason_is_told_once() -> None:
-    text = (ROOT / "docs" / "reasons.md").read_text()
-    told = re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `")))
-    assert sorted(told) == sorted(reason for reason in Reason if reason)
 
 
 def test_every_phase_is_in_the_table_of_the_architecture() -> None:

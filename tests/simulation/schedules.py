@@ -78,7 +78,11 @@ def _asked(rng: Random, settings: Settings) -> list[Happening]:
     count = rng.choice([1, 2, 3, 5])
     happenings = [_submit(rng, number, settings) for number in range(1, count + 1)]
     kinds = rng.choices(list(_OTHERS), weights=[kind.weight for kind in _OTHERS.values()], k=rng.choice([0, 1, 2, 4]))
-    return happenings + [_aimed(rng, _OTHERS[kind].draw(rng, kind)) for kind in kinds]
+    for kind in kinds:
+        happenings.append(_aimed(rng, _OTHERS[kind].draw(rng, kind)))
+        if kind == "wish" and rng.random() < 0.4:
+            happenings.append(_second_thought(rng, happenings[-1]))
+    return happenings
 
 
 def _submit(rng: Random, number: int, settings: Settings) -> Happening:
@@ -96,6 +100,11 @@ class _Sort:
 
 def _wish(rng: Random, kind: str) -> Happening:
     return Happening(_sometime(rng), kind, rng.random(), word=str(rng.choice(list(Wish))))
+
+
+def _second_thought(rng: Random, first: Happening) -> Happening:
+    """Another wish for the same task, before or after the first one could be heard."""
+    return replace(first, at=first.at + rng.choice([0.05, 0.2, 3.0]) * rng.random(), word=str(rng.choice(list(Wish))))
 
 
 def _plain(rng: Random, kind: str) -> Happening:

@@ -56,7 +56,7 @@ def sqlite_place(file: Path) -> Place:
     async def run(text: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(file, isolation_level=None, timeout=20)
         try:
-            return connection.execute(text.replace("%s", "?"), tuple(values)).fetchall()  # type: ignore[arg-type]
+            return connection.execute(text.replace("%s", "?"), tuple(values)).fetchall()
         finally:
             connection.close()
 

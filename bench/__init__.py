@@ -1,0 +1,1 @@
+"""What it costs: figures side by side in one run, as ratios; never a test."""
