@@ -87,32 +87,6 @@ async def test_why_is_a_sentence(odl: Odl, table: PaperDesk) -> None:
     assert (said.code, said.out) == (0, "all transfer slots are busy\n")
 
 
-@pytest.mark.parametrize("wish", ["pause", "cancel"])
-async def test_each_wish_is_answered_by_a_line(odl: Odl, daemon: PaperDesk, wish: str) -> None:
-    daemon.write()
-    daemon.write(phase=Phase.DONE)
-    said = await odl(wish, 1, 2, 99)
-    assert (said.code, said.out) == (1, f"task 1: will {wish}\n")
-    assert said.err == "task 2 is done\nno task 99\n"
-    assert daemon.book[1].wish == wish
-
-
-async def test_wishes_without_a_daemon_are_kept(odl: Odl, table: PaperDesk) -> None:
-    table.write(phase=Phase.PAUSED)
-    said = await odl("resume", 1)
-    assert (said.code, said.out) == (0, "task 1: will resume\n")
-    assert said.err == "the daemon is not running: this will happen when the daemon runs\n"
-
-
-async def test_everything_that_failed_is_retried(odl: Odl, daemon: PaperDesk) -> None:
-    daemon.write(phase=Phase.FAILED)
-    daemon.write(phase=Phase.EXPIRED, owner="me")
-    daemon.write(phase=Phase.CANCELLED)
-    assert (await odl("retry", "--failed")).out == "2 tasks will be tried again\n"
-    assert (await odl("retry", "--failed", "--owner", "me")).out == "1 task will be tried again\n"
-    assert (await odl("retry", 1)).out == "task 1: will retry\n"
-
-
 async def test_a_mistake_of_ours_is_a_sentence_and_no_traceback(
     odl: Odl, daemon: PaperDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ LINK = "http://example.org/a.bin"
 async def test_without_a_daemon_everything_can_be_asked_of_a_real_table(odl: Odl, place: Path) -> None:
     assert (await odl("add", LINK, LINK, "--owner", "me")).out == "1\n2\n"
     assert [task["id"] for task in json.loads((await odl("list", "--json")).out)] == [2, 1]
-    assert (await odl("pause", 1, 99)).out == "task 1: will pause\n"
+    assert (await odl("pause", 1, 99)).out == "task 1 will pause\n"
     (task,) = json.loads((await odl("show", 1, "--json")).out)
     assert (task["phase"], task["wish"], task["status_name"], task["owner"]) == ("waiting", "pause", "WAITING", "me")
     assert (await odl("why", 2)).out.startswith("no daemon is running")

@@ -9,7 +9,7 @@ from itertools import count
 from typing import cast
 
 from odl_daemon.engine.desk import Answer, Desk, NoTask
-from odl_daemon.model.lifecycle import SHOWN_AS, grants
+from odl_daemon.model.lifecycle import GRANTED_BY, SHOWN_AS, advance, grants
 from odl_daemon.model.task import Phase, Task, Wish
 from odl_daemon.ports import Filter, Request
 
@@ -22,6 +22,8 @@ class PaperDesk:
     def __init__(self) -> None:
         self.book: dict[int, Task] = {}
         self.breaks: Exception | None = None
+        self.obliging = False
+        """Whether a wish comes true in the moment that it is granted."""
         self._ids = count(1)
 
     @property
@@ -71,6 +73,8 @@ class PaperDesk:
         if not grants(task.phase, wish):
             return Answer(task_id, False, f"task {task_id} is {task.phase}")
         self.change(task_id, wish=wish)
+        if self.obliging:
+            self.book[task_id] = advance(self.book[task_id], GRANTED_BY[wish], at=NOON)
         return Answer(task_id, True, f"will {wish}")
 
     def _break(self) -> None:

@@ -216,6 +216,25 @@ async def test_half_a_line_is_no_request(desk: PaperDesk, path: Path) -> None:
     assert desk.book == {}
 
 
+@pytest.mark.parametrize("closed", [True, False])
+async def test_a_request_is_carried_out_only_while_somebody_listens(desk: PaperDesk, path: Path, closed: bool) -> None:
+    """The client says all that it has to say before the door, frozen in between, comes to it."""
+    loop = asyncio.get_running_loop()
+    async with opened(desk, path):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as guest:
+            await loop.sock_connect(guest, str(path))
+            assert (await loop.sock_recv(guest, 1000)).startswith(b'{"odl-daemon":')
+            guest.sendall(json.dumps({"do": "add", "requests": [REQUEST]}).encode() + b"\n")
+            if closed:
+                guest.close()
+            else:
+                guest.shutdown(socket.SHUT_WR)
+                assert (await loop.sock_recv(guest, 1000)).startswith(b'{"ok":')
+        async with client(path) as other:
+            assert await other.ask(do="ping") == {"ok": "pong"}
+    assert len(desk.book) == (0 if closed else 1)
+
+
 async def test_clients_that_leave_at_any_moment_harm_nobody(desk: PaperDesk, path: Path) -> None:
     async with opened(desk, path):
         for words in (b"", b"{", b'{"do":"tasks"}\n' * 50):

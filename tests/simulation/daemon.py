@@ -77,9 +77,7 @@ class Daemon:
         self.process = Process(world, host, Random(rng.random()) if settings.fuzz else None)
         self.store = parts.store(around.table, self.process, around.weather)
         self.downloader = MemoryDownloader(self.process, disk, around.sources, settings.slots, around.times)
-        self.library = MemoryLibrary(
-            around.shelves, self.process, disk, around.sources, remote=settings.remote_library
-        )
+        self.library = MemoryLibrary(around.shelves, self.process, disk, around.sources, remote=settings.remote_library)
         scratch, news, self.bell = MemoryScratch(disk, self.process), News(), Bell()
         worker = parts.worker(
             store=self.store,

@@ -49,7 +49,9 @@ class Side:
 class Table:
     """The truth. `now` is the database's clock."""
 
-    def __init__(self, now: Callable[[], float], *, lease: float, watch: Watch = lambda before, after, by: None) -> None:
+    def __init__(
+        self, now: Callable[[], float], *, lease: float, watch: Watch = lambda before, after, by: None
+    ) -> None:
         self._now = now
         self._lease = lease
         self.watch = watch
@@ -223,9 +225,7 @@ class Table:
         return [self.task_of(task_id) for task_id in sorted(free) if self.is_ours(task_id)][:limit]
 
     def next_due(self, at: datetime) -> datetime | None:
-        later = [
-            s.task.due for s in self.sides.values() if s.task.phase is Phase.WAITING and s.task.due > micros(at)
-        ]
+        later = [s.task.due for s in self.sides.values() if s.task.phase is Phase.WAITING and s.task.due > micros(at)]
         return datetime.fromtimestamp(min(later) / 1e6, tz=UTC) if later else None
 
     def settle(self, tasks: Sequence[Task]) -> list[int]:

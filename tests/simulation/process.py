@@ -101,7 +101,9 @@ class Line:
             return
         if weather and self._world.now < weather.away_until:
             if not process.dead:
-                self._world.after(weather.away_until - self._world.now + self._way(), lambda: self._arrive(what, answer))
+                self._world.after(
+                    weather.away_until - self._world.now + self._way(), lambda: self._arrive(what, answer)
+                )
             return
         try:
             result = what()

@@ -16,7 +16,9 @@ COUNT = int(os.environ.get("ODL_SIM_COUNT", "4000"))
 ONE = os.environ.get("ODL_SIM_SEED")
 AT_ONCE = 500
 
-RANGES = [range(int(ONE), int(ONE) + 1)] if ONE else [range(n, min(n + AT_ONCE, COUNT)) for n in range(0, COUNT, AT_ONCE)]
+RANGES = (
+    [range(int(ONE), int(ONE) + 1)] if ONE else [range(n, min(n + AT_ONCE, COUNT)) for n in range(0, COUNT, AT_ONCE)]
+)
 
 
 @pytest.mark.parametrize("seeds", RANGES, ids=lambda seeds: f"seeds {seeds.start} to {seeds.stop - 1}")

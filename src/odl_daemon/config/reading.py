@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -152,11 +153,23 @@ def _relate(values: dict[str, dict[str, object]]) -> None:
 
 
 def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
-    temp_dir, library = values["download"]["temp_dir"], values["library"]["folder"]
+    temp_dir, state_dir = values["download"]["temp_dir"], values["daemon"]["state_dir"]
+    library = values["library"]["folder"]
     assert isinstance(temp_dir, Path)
+    assert isinstance(state_dir, Path)
     assert isinstance(library, Path)
-    if library.is_relative_to(temp_dir):
+    if _lies_in(library, temp_dir):
         yield f"[library] folder {library} lies in [download] temp_dir {temp_dir}, which is swept: keep them apart"
+    if _lies_in(state_dir, temp_dir):
+        yield (
+            f"[daemon] state_dir {state_dir} is, or lies in, [download] temp_dir {temp_dir}, where aria2 may write: "
+            "let temp_dir be a folder of its own"
+        )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether it is the folder, or below it, by whatever links they are named."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _config(sections: Mapping[str, Any], file: Path | None, came_from: Mapping[tuple[str, str], str]) -> Config:

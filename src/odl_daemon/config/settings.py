@@ -61,7 +61,7 @@ class Daemon:
     )
     lease: float = field(
         metadata=_key(
-            kinds.duration(2, 3600),
+            kinds.duration(5, 3600),
             20,
             "How long a task belongs to a daemon that gives no sign of life; then other daemons of the same database "
             "take the task over.",
@@ -186,7 +186,7 @@ class Intake:
 
     poll: float = field(
         metadata=_key(
-            kinds.duration(0.2, 3600),
+            kinds.duration(0.1, 3600),
             5,
             "How often the table is looked at for rows that others put there. Tasks of `odl add` start at once.",
         )

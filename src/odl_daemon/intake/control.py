@@ -2,7 +2,9 @@
 
 The door speaks first: `{"odl-daemon": "<version>"}`. A client sends nothing before that greeting. If it does
 not come in time (the daemon is stopped, or hangs), the client closes the connection and may write to the
-table itself; the daemon then finds the connection closed and empty, and nothing is done twice.
+table itself; the daemon then finds the connection closed and empty, and nothing is done twice. Neither is a
+request carried out whose client has closed its connection by the time that the daemon comes to it: nobody would
+hear the answer, and its user was told that it may not have been done.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +26,7 @@ from odl_daemon.intake.spoken import REFUSED, answer
 
 log = logging.getLogger(__name__)
 
-LONGEST_LINE: Final = 16 << 20
+LONGEST_LINE: Final = 4 << 20
 """Bytes of one message."""
 
 MOST_GUESTS: Final = 64
@@ -70,6 +73,9 @@ class ControlDoor:
         try:
             await _say(writer, {"odl-daemon": __version__})
             while line := await _heard(reader):
+                if writer.is_closing() or _has_left(guest):
+                    log.info("a client of the control door left before its request was read: it is not carried out")
+                    return
                 await _say(writer, await self._answer(line))
         except ValueError:  # by StreamReader.readline
             await _say(writer, {"error": f"a line may have {LONGEST_LINE} bytes at most", "kind": REFUSED})
@@ -89,6 +95,14 @@ async def _heard(reader: asyncio.StreamReader) -> bytes:
     async with asyncio.timeout(SILENCE_LIMIT):
         line = await reader.readline()
     return line if line.endswith(b"\n") else b""
+
+
+def _has_left(guest: socket.socket) -> bool:
+    """Whether the client has closed its connection. One that only has nothing more to say (shutdown of its writing
+    half) still listens: poll(2) tells them apart by POLLHUP."""
+    look = select.poll()
+    look.register(guest, 0)
+    return bool(look.poll(0))
 
 
 async def _say(writer: asyncio.StreamWriter, message: dict[str, object]) -> None:

@@ -99,7 +99,7 @@ def _trimmed(name: str) -> str:
 
 
 def _short(text: str) -> str:
-    return ascii(text) if len(text) <= 80 else f"{ascii(text[:77])}..."
+    return ascii(text) if len(text) <= 80 else f"{text[:77]!a}..."
 
 
 _JOINER = "\u200d"

@@ -56,6 +56,12 @@ class Dialect:
             return ""
         return " FOR UPDATE SKIP LOCKED" if self.skip_locked else " FOR UPDATE"
 
+    def exactly(self, column: str, parameter: str) -> str:
+        """A comparison letter for letter; the shared table's collation takes Ann and ann for one."""
+        if self.mysql:
+            return f"CAST({column} AS BINARY) = CAST(:{parameter} AS BINARY)"
+        return f"{column} = :{parameter}"
+
     def upsert(self, table: str, key: str, columns: tuple[str, ...], special: dict[str, str] | None = None) -> str:
         """INSERT that overwrites an older row; `special` gives the new value of single columns, with {new} for
         the inserted row."""

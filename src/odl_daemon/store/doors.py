@@ -12,6 +12,7 @@ from odl_daemon.model.patience import micros
 from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.ports import Filter, Request
 from odl_daemon.ports import Row as SharedRow
+from odl_daemon.store.dialect import Dialect
 from odl_daemon.store.rows import both, is_ours, mark_of, side_values, stranger_of, task_of
 from odl_daemon.store.schema import SHARED, SIDE, SIDE_COLUMNS
 from odl_daemon.store.transaction import Transaction
@@ -74,24 +75,24 @@ async def _add(tx: Transaction, request: Request, at: datetime) -> Task:
 
 async def tasks(tx: Transaction, which: Filter, limit: int, before: int | None) -> list[Task]:
     """See ports.Store.tasks."""
-    where, values = _where(which, before)
+    where, values = _where(tx.dialect, which, before)
     rows = await tx.fetch(f"{both(tx.dialect)} WHERE {where} ORDER BY r.odr_id DESC LIMIT {int(limit)}", values)
     return [task_of(row) for row in rows]
 
 
 async def count(tx: Transaction, which: Filter) -> int:
     """See ports.Store.count."""
-    where, values = _where(which, None)
+    where, values = _where(tx.dialect, which, None)
     rows = await tx.fetch(
         f"SELECT COUNT(*) AS n FROM {SHARED} r LEFT JOIN {SIDE} t ON t.odr_id = r.odr_id WHERE {where}", values
     )
     return int(rows[0]["n"])
 
 
-def _where(which: Filter, before: int | None) -> tuple[str, dict[str, Any]]:
+def _where(dialect: Dialect, which: Filter, before: int | None) -> tuple[str, dict[str, Any]]:
     parts, values = ["1 = 1"], dict[str, Any]()
     if which.owner:
-        parts.append("r.owner = :owner")
+        parts.append(dialect.exactly("r.owner", "owner"))
         values["owner"] = which.owner
     if which.ids:
         parts.append(f"r.odr_id IN ({some(which.ids)})")
