@@ -69,7 +69,7 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
         try:
             return asyncio.run(_serve(config, reload))
         except StoreAway as away:
-            raise OperatorError(f"{away}; look at [database] url") from away
+            raise OperatorError(str(away)) from away
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ async def test_a_database_server_that_is_away_is_a_sentence(odl: Odl, place: Pat
     (place / "config.toml").write_text('[database]\nurl = "mysql://user:secret@127.0.0.1:1/db"')
     said = await odl("add", LINK)
     assert (said.code, said.out) == (2, "")
-    assert said.err.startswith("odl: the database at 127.0.0.1:1/db does not answer")
+    assert said.err.startswith("odl: the database 127.0.0.1:1/db does not serve us")
     assert "secret" not in said.err
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from odl_daemon.model.lifecycle import READ_AS, SHOWN_AS, Event, advance
 from odl_daemon.model.patience import micros
+from odl_daemon.model.policy import Turn, fair_turns
 from odl_daemon.model.task import Phase, Status, Task, Wish
-from odl_daemon.model.turns import fair_turns
 from odl_daemon.ports import Beat, Filter, Held, LeaseLost, Request, Row
 
 GRACE = 2.0
@@ -165,13 +165,13 @@ class Table:
     # --- for the dispatcher
 
     def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
-        waiting: dict[str, list[Task]] = {}
+        waiting: dict[str, list[Turn]] = {}
         for side in self.sides.values():
             task = side.task
             if task.phase is Phase.WAITING and task.wish is None and task.due <= micros(at):
-                waiting.setdefault(task.owner, []).append(task)
-        for tasks in waiting.values():
-            tasks.sort(key=lambda task: ((task.due >= 0) + (task.due == 0), task.due, task.id))
+                waiting.setdefault(task.owner, []).append(Turn(task.id, task.owner, task.due))
+        for turns in waiting.values():
+            turns.sort(key=lambda turn: ((turn.due >= 0) + (turn.due == 0), turn.due, turn.id))
         chosen = fair_turns(waiting, running, limit)
         return [self._claim(task.id, holder, at) for task in chosen if self._still_waits(task.id)]
 

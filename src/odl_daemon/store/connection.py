@@ -1,320 +1,307 @@
-"""Runs units of work on the database; the only file that knows the `databases` package."""
+"""Lanes to the database: each a long-lived owner of one connection that works off units of work.
+
+A caller that is cancelled leaves its unit behind: the unit is finished all the same, so no transaction is ever
+left half done and no connection is ever lost. Cancelling inside `databases` itself would lose both.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import random
-import warnings
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, cast
-from urllib.parse import quote, unquote, urlsplit
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
+from typing import Any, Generic
 
-import aiomysql
-import aiosqlite
-import pymysql.err
-from databases import Database as Pool
+from databases import Database
 
 from odl_daemon.ports import StoreAway
-from odl_daemon.store.dialect import Dialect, Passing, words_for_mysql, words_for_sqlite
-from odl_daemon.store.transaction import MysqlTransaction, SqliteTransaction, Transaction, driven
+from odl_daemon.store.address import Address
+from odl_daemon.store.outage import Outage
+from odl_daemon.store.session import Fault, Session, T, Work
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-ANSWER_LIMIT = 60.0
-"""Seconds that a unit of work may take on a server before its connection is given up as frozen."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+FIRST_WAIT, LONGEST_WAIT = 0.05, 2.0
 """Seconds between two tries while the database is away."""
 
-TRIES_AT_ONCE = 20
-"""How often a unit that met a deadlock is done again before that counts as the database being away."""
+UNIT_LIMIT = 60.0
+"""Seconds after which a server that says nothing counts as away."""
+
+CLOSING_LIMIT = 10.0
+"""Seconds that units which are still in line get when the store closes."""
 
 
-_REFUSED = frozenset({1044, 1045, 1049, 1698})
-"""Wrong password, unknown database, no right to it: only the operator can mend that."""
+class Unit(Generic[T]):
+    """A piece of work, and who waits for it. It may be done more than once: a commit whose reply was lost may
+    have happened or not."""
+
+    def __init__(self, work: Work[T], *, writes: bool, limit: float | None) -> None:
+        self.work = work
+        self.writes = writes
+        self.limit = limit
+        self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+    @property
+    def unwanted(self) -> bool:
+        return self.answer.cancelled() and not self.writes
+
+    def succeed(self, result: T) -> None:
+        if not self.answer.done():
+            self.answer.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
-Unit = Callable[[Transaction], Coroutine[Any, Any, T]]
-"""A unit of work: done whole or not at all, and safe to be done again. It waits for its own statements only."""
+class Lanes:
+    """The way into the database. One lane writes steps, one writes everything else, the others read; SQLite,
+    which has one writer at a time, has one lane of each sort."""
 
-
-class Connections:
-    """Lanes to one database: one that writes, some that read.
-
-    A lane is a task that owns a connection for as long as it lasts and does one unit after the other. So a
-    caller that is cancelled leaves its unit alone: nothing hangs half-done in a transaction, no connection leaks.
-    """
-
-    def __init__(self, url: str, *, patient: bool, readers: int = 1, skip_locked: bool = True) -> None:
-        """`patient` waits for a database that is away, for ever; otherwise StoreAway is raised at once."""
-        self.mysql = not url.startswith("sqlite:")
-        self.dialect = words_for_sqlite()
-        self._skip_locked = skip_locked
+    def __init__(self, *, address: Address, lanes: int, patient: bool, skip_locked: bool) -> None:
+        self._address = address
         self._patient = patient
-        self._place = _without_password(url)
-        self._pool = _pool(url, 1 + readers)
-        self._writes: asyncio.Queue[_Order] = asyncio.Queue()
-        self._reads: asyncio.Queue[_Order] = asyncio.Queue()
-        self._readers = readers
-        self._stack = AsyncExitStack()
-        self._away_since: float | None = None
-        self._met = False
-
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await self._pool.connect()
-            stack.push_async_callback(self._pool.disconnect)
-            lanes = await stack.enter_async_context(asyncio.TaskGroup())
-            tasks = [lanes.create_task(self._lane(self._writes, writes=True), name="lane that writes")]
-            tasks += [
-                lanes.create_task(self._lane(self._reads, writes=False), name=f"lane {number} that reads")
-                for number in range(self._readers)
-            ]
-            stack.callback(_cancel, tasks)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(None, None, None)  # what went wrong outside is not the lanes' error
+        self._skip_locked = skip_locked
+        self._outage = Outage(address.shown)
+        self._closing = asyncio.Event()
+        self._steps: asyncio.Queue[Unit[Any] | None] = asyncio.Queue()
+        self._writes = self._steps if address.dialect == "sqlite" or lanes < 3 else asyncio.Queue()
+        self._reads = self._steps if lanes < 2 else asyncio.Queue()
+        readers = 0 if lanes < 2 else 1 if address.dialect == "sqlite" else max(lanes - 2, 1)
+        writing = dict.fromkeys([self._steps, self._writes])
+        self._owned = [(queue, True) for queue in writing] + [(self._reads, False)] * readers
+        """The queue of each lane, and whether it writes."""
 
     @property
     def away(self) -> bool:
-        """The database does not answer at the moment."""
-        return self._away_since is not None
+        return self._outage.away
 
-    async def write(self, unit: Unit[T]) -> T:
-        """Does a unit in a transaction, after all that were ordered before."""
-        return await self.order_write(unit)
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """The lanes work inside this block; leaving it finishes what is in line."""
+        trouble: BaseException | None = None
+        async with self._database() as database:
+            async with asyncio.TaskGroup() as group:
+                working = self._start(database, group)
+                try:
+                    yield
+                except BaseException as error:  # noqa: BLE001  # the lanes end in order, then it goes on its way
+                    trouble = error
+                await self._finish(working)
+            if trouble is not None:
+                raise trouble
 
-    def order_write(self, unit: Unit[T]) -> asyncio.Future[T]:
-        """The same without waiting: the future of its answer."""
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writes.put_nowait(_Order(unit, answer))
-        return answer
+    def _start(self, database: Database, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        working = []
+        for number, (queue, writes) in enumerate(self._owned):
+            lane = self._lane(database, queue, writes=writes)
+            name = f"store lane {number}, {'writing' if writes else 'reading'}"
+            working.append(group.create_task(lane.work(), name=name))
+        return working
 
-    async def read(self, unit: Unit[T]) -> T:
-        """Does a unit that only reads."""
-        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._reads.put_nowait(_Order(unit, answer))
-        return await answer
+    async def _finish(self, working: list[asyncio.Task[None]]) -> None:
+        """Lets the lanes come to the end of their queues; one that takes too long is cut off."""
+        self._closing.set()
+        for queue, _ in self._owned:
+            queue.put_nowait(None)
+        _, late = await asyncio.wait(working, timeout=CLOSING_LIMIT)
+        for task in late:
+            task.cancel()
 
-    def know_the_shared_charset(self, charset: str) -> None:
-        """Tells which character set the shared table has, if it cannot hold everything."""
-        self.dialect = replace(self.dialect, narrow=charset)
+    def step(self, work: Work[T]) -> asyncio.Future[T]:
+        """Puts a unit of the group commit in line."""
+        return self._put(self._steps, Unit(work, writes=True, limit=UNIT_LIMIT))
 
-    # --- a lane
+    def write(self, work: Work[T], *, limit: float | None = UNIT_LIMIT) -> asyncio.Future[T]:
+        """Puts a unit in line that is one transaction."""
+        return self._put(self._writes, Unit(work, writes=True, limit=limit))
 
-    async def _lane(self, orders: asyncio.Queue[_Order], *, writes: bool) -> None:
-        waiting: _Order | None = None
-        pause = FIRST_PAUSE
+    def read(self, work: Work[T]) -> asyncio.Future[T]:
+        """Puts a unit in line that changes nothing."""
+        return self._put(self._reads, Unit(work, writes=False, limit=UNIT_LIMIT))
+
+    def _put(self, queue: asyncio.Queue[Unit[Any] | None], unit: Unit[T]) -> asyncio.Future[T]:
+        if self._closing.is_set():
+            unit.fail(StoreAway("the store is closed"))
+        else:
+            queue.put_nowait(unit)
+        return unit.answer
+
+    def _lane(self, database: Database, queue: asyncio.Queue[Unit[Any] | None], *, writes: bool) -> Lane:
+        return Lane(
+            database=database,
+            dialect=self._address.dialect,
+            queue=queue,
+            outage=self._outage,
+            closing=self._closing,
+            writes=writes,
+            patient=self._patient,
+            skip_locked=self._skip_locked,
+        )
+
+    @asynccontextmanager
+    async def _database(self) -> AsyncIterator[Database]:
+        database = Database(self._address.url, **_options(self._address, len(self._owned)))
+        async with database:
+            yield database
+
+
+class Lane:
+    """One connection and its owner. A unit whose database is away is tried again until it is done, or until
+    nobody is patient."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        dialect: str,
+        queue: asyncio.Queue[Unit[Any] | None],
+        outage: Outage,
+        closing: asyncio.Event,
+        writes: bool,
+        patient: bool,
+        skip_locked: bool,
+    ) -> None:
+        self._database = database
+        self._dialect = dialect
+        self._queue = queue
+        self._outage = outage
+        self._closing = closing
+        self._writes = writes
+        self._patient = patient
+        self._skip_locked = skip_locked
+        self._session: Session | None = None
+        self._connection = AsyncExitStack()
+        self._greeted = False
+        """The database took us in once: from now on it is only away."""
+        self._rng = Random()
+
+    async def work(self) -> None:
+        """Until None comes out of the queue."""
+        try:
+            while (unit := await self._queue.get()) is not None:
+                if not unit.unwanted:
+                    await self._see_through(unit)
+        finally:
+            await self._hang_up()
+
+    async def _see_through(self, unit: Unit[Any]) -> None:
+        """Tries a unit until it is done or has failed for good."""
+        wait, tries = FIRST_WAIT, 0
         while True:
-            waiting = waiting or await orders.get()
+            tries += 1
             try:
-                async with self._pool.connection() as connection:
-                    link = await self._link(connection.raw_connection)
-                    self._met = True
-                    while True:
-                        await self._do(waiting, link, writes=writes)
-                        waiting, pause = None, FIRST_PAUSE
-                        waiting = await orders.get()
-            except Exception as error:  # noqa: BLE001  whatever it is, it belongs to the unit or passes by itself
-                if not self._worth_waiting(error):
-                    self._refuse(waiting, error)
-                    waiting = None
-                    continue
-                self._say_away(error)
-                await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-                pause = min(pause * 2, LONGEST_PAUSE)
-
-    def _worth_waiting(self, error: Exception) -> bool:
-        """A patient lane waits for what passes by itself, and also for a server that refuses us after it had let
-        us in: a password that is being changed must not end anybody's download."""
-        passes = self.dialect.passing(error) is not Passing.NO or (self._met and _is_refusal(error))
-        return self._patient and passes
-
-    async def _do(self, order: _Order, link: _Link, *, writes: bool) -> None:
-        """One unit, again and again while it meets deadlocks; raises if the connection is not to be used again."""
-        link.transaction.dialect = self.dialect
-        for _ in range(TRIES_AT_ONCE):
-            try:
-                result = await link.do(_whole(order.unit, link.transaction) if writes else order.unit(link.transaction))
-            except Exception as error:
-                if self.dialect.passing(error) is Passing.AGAIN:
-                    continue
-                if self.dialect.passing(error) is Passing.NO:
-                    self._refuse(order, error)
+                result = await self._attempt(unit)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the one who waits for the unit
+                failed = await self._judge(error, tries)
+                if failed is not None:
+                    unit.fail(failed)
                     return
-                link.drop()
-                raise
-            self._say_back()
-            order.fulfil(result)
-            return
-        link.drop()
-        raise TimeoutError("one deadlock after the other")
+                await self._pause(wait * self._rng.uniform(0.5, 1.5))
+                wait = min(wait * 2, LONGEST_WAIT)
+            else:
+                self._outage.over()
+                unit.succeed(result)
+                return
 
-    async def _link(self, raw: Any) -> _Link:
-        """A new connection, prepared for its units."""
-        if not self.mysql:
-            in_thread = _InThread(raw, self.dialect)
-            await in_thread.do(_pragmas(in_thread.transaction))
-            return in_thread
-        server = _Server(raw)
-        version = await server.do(_session(server.transaction))
-        if not self.dialect.mysql:
-            self.dialect = words_for_mysql(version, skip_locked=self._skip_locked)
-        return server
+    async def _judge(self, error: Exception, tries: int) -> BaseException | None:
+        """None if the unit is worth another try, else what its caller shall hear."""
+        fault = _fault(self._dialect, error)
+        if fault is Fault.DENIED and self._greeted and self._session is None:
+            fault = Fault.AWAY  # it knew us before: a restart, a failover, a change of password
+        match fault:
+            case Fault.MOMENTARY:
+                log.debug("a unit of work met another one, once more (%s)", error)
+                if self._patient or tries < 5:
+                    return None
+            case Fault.AWAY:
+                await self._hang_up()
+                if self._patient and not self._closing.is_set():
+                    self._outage.began(error)
+                    return None
+            case Fault.DENIED if self._session is None:
+                pass
+            case _:
+                return error
+        away = StoreAway(f"{self._outage.sentence(error)}; check that it runs, and the setting [database] url")
+        away.__cause__ = error
+        return away
 
-    def _refuse(self, order: _Order | None, error: Exception) -> None:
-        if order is None:
-            return
-        if _is_refusal(error):
-            refused = StoreAway(f"the database at {self._place} refuses us: {_words(error)}")
-            refused.__cause__ = error
-            error = refused
-        elif self.dialect.passing(error) is not Passing.NO:
-            away = StoreAway(f"the database at {self._place} does not answer: {_words(error)}")
-            away.__cause__ = error
-            error = away
-        order.fail(error)
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
 
-    def _say_away(self, error: Exception) -> None:
-        if self._away_since is None:
-            self._away_since = asyncio.get_running_loop().time()
-            log.warning("the database at %s is away (%s): waiting for it", self._place, _words(error))
+    async def _attempt(self, unit: Unit[T]) -> T:
+        limit = unit.limit if self._dialect == "mysql" else None  # SQLite's thread cannot be left alone
+        try:
+            async with asyncio.timeout(limit):
+                session = self._session or await self._call()
+                return await self._transact(session, unit)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                await self._hang_up()
+            raise
 
-    def _say_back(self) -> None:
-        if self._away_since is not None:
-            away = asyncio.get_running_loop().time() - self._away_since
-            self._away_since = None
-            log.info("the database is back after %.1f s", away)
+    async def _transact(self, session: Session, unit: Unit[T]) -> T:
+        if not self._writes:
+            return await unit.work(session)
+        if unit.writes:
+            await session.begin()
+        try:
+            result = await unit.work(session)
+            await session.commit()
+        except Exception as error:
+            if session.fault(error) is not Fault.AWAY:
+                await session.roll_back()
+            raise
+        return result
 
+    async def _call(self) -> Session:
+        """Takes a connection and readies it for units of work."""
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._database.connection())
+            session = await self._open(connection.raw_connection)
+            self._connection = stack.pop_all()
+        self._session, self._greeted = session, True
+        return session
 
-def _is_refusal(error: Exception) -> bool:
-    return isinstance(error, pymysql.err.OperationalError) and error.args[0] in _REFUSED
+    async def _open(self, raw: Any) -> Session:  # the drivers' connections have no common type
+        if self._dialect == "sqlite":
+            from odl_daemon.store.sqlite import SqliteSession
 
+            return await SqliteSession.open(raw, writes=self._writes)
+        from odl_daemon.store.mysql import MysqlSession
 
-class _Link(Protocol):
-    """A connection, and how a unit is done on it."""
+        return await MysqlSession.open(raw, writes=self._writes, skip_locked=self._skip_locked)
 
-    transaction: Transaction
-
-    async def do(self, work: Coroutine[Any, Any, T]) -> T: ...
-
-    def drop(self) -> None:
-        """The connection broke: nobody may use it again."""
-
-
-class _InThread:
-    """SQLite: a unit is one call into the connection's thread."""
-
-    def __init__(self, raw: aiosqlite.Connection, dialect: Dialect) -> None:
-        self._thread = raw
-        self.transaction: Transaction = SqliteTransaction(raw._conn, dialect)
-
-    async def do(self, work: Coroutine[Any, Any, T]) -> T:
-        # The one way to have a whole function done in aiosqlite's thread; its version is pinned for that.
-        return cast(T, await self._thread._execute(driven, work))  # type: ignore[no-untyped-call]
-
-    def drop(self) -> None:
-        return  # a file has no connection that could be half broken
-
-
-class _Server:
-    """MariaDB or MySQL: a unit that takes too long means a frozen server."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self.transaction: Transaction = MysqlTransaction(raw, Dialect(mysql=True))
-
-    async def do(self, work: Coroutine[Any, Any, T]) -> T:
-        async with asyncio.timeout(ANSWER_LIMIT):
-            return await work
-
-    def drop(self) -> None:
-        self._raw.close()
+    async def _hang_up(self) -> None:
+        """Gives the connection back; a broken one is cut first, so that nobody gets it again."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+        connection, self._connection = self._connection, AsyncExitStack()
+        await connection.aclose()
 
 
-async def _pragmas(tx: Transaction) -> None:
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 20000", "temp_store = MEMORY"):
-        await tx.execute(f"PRAGMA {pragma}")
+def _options(address: Address, connections: int) -> dict[str, Any]:
+    if address.dialect == "sqlite":
+        from odl_daemon.store.sqlite import OPTIONS
+
+        return dict(OPTIONS)
+    from odl_daemon.store.mysql import OPTIONS as SERVER_OPTIONS
+
+    socket = {"unix_socket": address.unix_socket} if address.unix_socket else {}
+    return {**SERVER_OPTIONS, "max_size": connections, **socket}
 
 
-async def _session(tx: Transaction) -> str:
-    """Prepares a session, and returns the server's version."""
-    await tx.execute("SET SESSION time_zone = '+00:00'")
-    await tx.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    return str((await tx.fetch("SELECT VERSION() AS version"))[0]["version"])
+def _fault(dialect: str, error: BaseException) -> Fault:
+    if dialect == "sqlite":
+        from odl_daemon.store.sqlite import fault
 
+        return fault(error)
+    from odl_daemon.store.mysql import fault as server_fault
 
-class _Order:
-    """A unit, and who waits for it."""
-
-    __slots__ = ("_answer", "unit")
-
-    def __init__(self, unit: Unit[Any], answer: asyncio.Future[Any]) -> None:
-        self.unit = unit
-        self._answer = answer
-
-    def fulfil(self, result: object) -> None:
-        if not self._answer.done():
-            self._answer.set_result(result)
-
-    def fail(self, error: Exception) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(error)
-
-
-async def _whole(unit: Unit[T], transaction: Transaction) -> T:
-    """The unit between BEGIN and COMMIT; whatever breaks it, the connection is clean afterwards or closed."""
-    await transaction.execute(transaction.dialect.begin)
-    try:
-        result = await unit(transaction)
-        await transaction.execute("COMMIT")
-    except BaseException:
-        with suppress(Exception):  # the first error tells more; a connection that cannot roll back is dropped
-            await transaction.execute("ROLLBACK")
-        raise
-    return result
-
-
-def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-
-
-def _pool(url: str, size: int) -> Pool:
-    if url.startswith("sqlite:"):
-        return Pool(f"sqlite:///{quote(_path(url))}")
-    warnings.filterwarnings("ignore", category=aiomysql.Warning)  # notes of the server, for example on VALUES()
-    return Pool(
-        url,
-        min_size=0,
-        max_size=size,
-        charset="utf8mb4",
-        connect_timeout=10,
-        pool_recycle=-1,
-    )
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        return _path(url)
-    return f"{parts.hostname}:{parts.port or 3306}/{unquote(parts.path.lstrip('/'))}"
-
-
-def _path(url: str) -> str:
-    """The absolute path behind sqlite:, however many slashes are before it."""
-    return "/" + url.removeprefix("sqlite:").lstrip("/")
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(part) for part in error.args) or type(error).__name__
+    return server_fault(error)

@@ -1,8 +1,7 @@
-"""The store on SQLite, MariaDB and MySQL: every operation of the port, and in which kind of transaction it runs."""
+"""The store on SQLite, MariaDB or MySQL: one room whose walls are the files beside it."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -10,94 +9,114 @@ from types import TracebackType
 from typing import Self
 
 from odl_daemon.model.task import Phase, Status, Task, Wish
-from odl_daemon.ports import Beat, Filter, Held, Request, Row
-from odl_daemon.store import doors, queue, schema
-from odl_daemon.store.connection import Connections
-from odl_daemon.store.journal import Journal, settle_some
+from odl_daemon.ports import Beat, Filter, Held, Request, Row, StoreAway
+from odl_daemon.store.adding import Adding
+from odl_daemon.store.address import BadAddress, parse
+from odl_daemon.store.claims import Claims
+from odl_daemon.store.connection import Lanes
+from odl_daemon.store.journal import Journal
+from odl_daemon.store.leases import Leases
+from odl_daemon.store.listing import Listing
+from odl_daemon.store.schema import prepare
+from odl_daemon.store.strangers import Strangers
+from odl_daemon.store.wishes import Wishes
 
 
 class SqlStore:
-    """ports.Store over a database URL: `sqlite:///absolute/path` or `mysql://user:password@host:port/db`."""
+    """`ports.Store` over a database; an async context manager that makes and migrates the tables when it opens.
+
+    `url` is `sqlite:///absolute/path` or `mysql://user:password@host:port/db[?unix_socket=/path]`. `lease` is
+    the time in seconds for which a claim or a pulse holds a task. A patient store waits for a database that is
+    away, for as long as it takes; another one raises StoreAway after one try, with a sentence for the operator.
+    `lanes` is the number of connections to a server; `skip_locked=False` does without SKIP LOCKED.
+    """
 
     def __init__(
-        self, *, url: str, lease: float = 20.0, patient: bool = True, readers: int = 1, skip_locked: bool = True
+        self, *, url: str, lease: float = 20.0, patient: bool = True, lanes: int = 4, skip_locked: bool = True
     ) -> None:
-        """`lease` in seconds. `patient` waits for a database that is away; otherwise a call raises StoreAway.
-        `skip_locked=False` claims as on a server that lacks it."""
-        self._connections = Connections(url, patient=patient, readers=readers, skip_locked=skip_locked)
-        self._lease = int(lease * 1_000_000)
-        self._journal = Journal(self._connections, self._lease)
-        self._stack = AsyncExitStack()
+        try:
+            self._address = parse(url)
+        except BadAddress as error:
+            raise StoreAway(f"{error} ([database] url)") from error
+        self._patient = patient
+        self._lanes = Lanes(address=self._address, lanes=lanes, patient=patient, skip_locked=skip_locked)
+        self._adding = Adding(self._lanes)
+        self._listing = Listing(self._lanes)
+        self._wishes = Wishes(self._lanes)
+        self._strangers = Strangers(self._lanes)
+        self._claims = Claims(self._lanes, lease)
+        self._leases = Leases(self._lanes, lease)
+        self._journal = Journal(self._lanes)
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._connections)
-            await schema.ensure(self._connections)
-            self._stack = stack.pop_all()
+            await stack.enter_async_context(self._lanes.open())
+            await prepare(self._lanes, self._address.dialect, index=self._patient)
+            self._open = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
+    ) -> bool | None:
+        return await self._open.__aexit__(kind, error, trace)
 
     @property
     def away(self) -> bool:
-        """The database does not answer at the moment."""
-        return self._connections.away
+        """The database does not serve us at this moment."""
+        return self._lanes.away
 
     # --- for the doors
 
     async def add(self, requests: Sequence[Request], at: datetime) -> list[Task]:
-        ticket = uuid.uuid4().hex
-        return await self._connections.write(lambda tx: doors.add(tx, requests, at, ticket))
+        return await self._adding.add(requests, at)
 
     async def tasks(self, which: Filter, limit: int, before: int | None = None) -> list[Task]:
-        return await self._connections.read(lambda tx: doors.tasks(tx, which, limit, before))
+        return await self._listing.tasks(which, limit, before)
 
     async def count(self, which: Filter) -> int:
-        return await self._connections.read(lambda tx: doors.count(tx, which))
+        return await self._listing.count(which)
 
     async def ahead_of(self, task: Task, now: datetime) -> int:
-        return await self._connections.read(lambda tx: doors.ahead_of(tx, task, now))
+        return await self._listing.ahead_of(task, now)
 
     async def wish(self, ids: Sequence[int], wish: Wish, phases: frozenset[Phase]) -> list[int]:
-        return await self._connections.write(lambda tx: doors.wish(tx, ids, wish, phases))
+        return await self._wishes.wish(ids, wish, phases)
 
     async def wish_all(self, which: Filter, wish: Wish) -> int:
-        return await self._connections.write(lambda tx: doors.wish_all(tx, which, wish))
+        return await self._wishes.wish_all(which, wish)
 
     async def strangers(self, above: int, statuses: frozenset[Status], limit: int) -> list[Row]:
-        return await self._connections.read(lambda tx: doors.strangers(tx, above, statuses, limit))
+        return await self._strangers.strangers(above, statuses, limit)
 
     async def adopt(self, tasks: Sequence[Task]) -> int:
-        return await self._connections.write(lambda tx: doors.adopt(tx, tasks))
+        return await self._strangers.adopt(tasks)
 
     async def forget_deleted(self, limit: int) -> list[int]:
-        return await self._connections.write(lambda tx: doors.forget_deleted(tx, limit))
+        return await self._strangers.forget_deleted(limit)
 
     # --- for the dispatcher
 
     async def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
-        return await self._connections.write(lambda tx: queue.claim(tx, holder, limit, running, at, self._lease))
+        return await self._claims.claim(holder, limit, running, at)
 
     async def pulse(self, holder: str, beats: Sequence[Beat]) -> list[Held]:
-        return await self._connections.write(lambda tx: queue.pulse(tx, holder, beats, self._lease))
+        return await self._leases.pulse(holder, beats)
 
     async def restore(self, holder: str, at: datetime) -> int:
-        return await self._connections.write(lambda tx: queue.restore(tx, holder, at))
+        return await self._leases.restore(holder, at)
 
     async def reap(self, at: datetime) -> int:
-        return await self._connections.write(lambda tx: queue.reap(tx, at))
+        return await self._leases.reap(at)
 
     async def wished(self, limit: int) -> list[Task]:
-        return await self._connections.read(lambda tx: queue.wished(tx, limit))
+        return await self._wishes.wished(limit)
 
     async def next_due(self, at: datetime) -> datetime | None:
-        return await self._connections.read(lambda tx: queue.next_due(tx, at))
+        return await self._claims.next_due(at)
 
     async def settle(self, tasks: Sequence[Task]) -> list[int]:
-        return await self._connections.write(lambda tx: settle_some(tx, tasks))
+        return await self._journal.settle(tasks)
 
     # --- for the worker
 
