@@ -201,7 +201,7 @@ class Dispatcher:
 
     async def _grant_wishes(self) -> None:
         while wished := await self._store.wished(WISHES_AT_ONCE):
-            settled = [self._granted(task) for task in wished]
+            settled = [await self._granted(task) for task in wished]
             saved = set(await self._store.settle(settled))
             done = [task for task in settled if task.id in saved]
             for task in done:
@@ -211,10 +211,12 @@ class Dispatcher:
             if not saved:
                 return
 
-    def _granted(self, task: Task) -> Task:
+    async def _granted(self, task: Task) -> Task:
         if task.wish is None or not grants(task.phase, task.wish):
             return replace(task, wish=None)
         event = GRANTED_BY[task.wish]
+        if event is Event.CANCELLED and await self._worker.landed(task):
+            return advance(task, Event.COMMITTED, at=self._clock(), **self._worker.committed(task).changes)
         told = {"comment": str(event)} if event in (Event.CANCELLED, Event.PAUSED) else {}
         return advance(task, event, at=self._clock(), **told)
 
@@ -257,6 +259,8 @@ class Dispatcher:
         """Puts a claimed task into a worker's hands."""
         run, former = Run(task), self._runs.get(task.id)
         self._runs[task.id] = run
+        if former is not None:
+            former.lose()  # the table gave the task away from it, or we would not have claimed it again
         self._news.publish(task)
         if self._stopping:
             run.stop()

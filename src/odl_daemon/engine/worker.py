@@ -99,19 +99,33 @@ class Worker:
     async def live(self, run: Run) -> None:
         """The life of a claimed task, to its end or to the next holder; never raises for a task's trouble."""
         try:
-            await self._end(run, await self._walk(run))
+            ending = await self._walk(run)
+            if ending.event in (Event.CANCELLED, Event.FAILED) and await self.landed(run.task):
+                ending = self.committed(run.task)
+            await self._end(run, ending)
         except LeaseLost:
             log.warning("task %d: lease lost, leaving it alone", run.task.id)
             self._news.forget(run.task.id)
             await self._drop_bytes(run.task)
 
+    async def landed(self, task: Task) -> bool:
+        """Whether a commit that nobody could tell of has put the task's files into the library: before a task
+        is ended without them this is asked, so that none is both cancelled and there."""
+        if task.intent is None:
+            return False
+        try:
+            return await self._library.landed(task, task.intent)
+        except Trouble as trouble:
+            log.info("task %d: whether its file is there already could not be seen: %s", task.id, trouble)
+            return False
+
     async def _walk(self, run: Run) -> Ending:
         try:
             if await self._landed(run):
-                return self._committed(run.task)
+                return self.committed(run.task)
             planned = False if await self._bytes_are_kept(run) else await self._fetch(run)
             await self._commit(run, planned=planned)
-            return self._committed(run.task)
+            return self.committed(run.task)
         except Left:
             return self._left(run)
         except Trouble as trouble:
@@ -247,7 +261,8 @@ class Worker:
         finally:
             turns.release()
 
-    def _committed(self, task: Task) -> Ending:
+    def committed(self, task: Task) -> Ending:
+        """The ending of a task whose files are in the library."""
         intent = task.intent
         assert intent is not None, "a commit has an intent"
         sha256 = intent.files[0].sha256 if len(intent.files) == 1 else ""

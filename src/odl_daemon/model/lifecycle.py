@@ -51,7 +51,10 @@ STEPS: Final[Mapping[tuple[Phase, Event], Phase]] = {
     # it came faster than anybody could look
     (Q, Event.FETCHED): C,
     # the file was in the library already, from before a crash
+    (W, Event.COMMITTED): Phase.DONE,
+    (P, Event.COMMITTED): Phase.DONE,
     (Q, Event.COMMITTED): Phase.DONE,
+    (F, Event.COMMITTED): Phase.DONE,
     # back to the queue
     (Q, Event.RETRIED): W,
     (F, Event.RETRIED): W,
