@@ -42,7 +42,9 @@ ENDS = {
         "the connection to 127.0.0.1 broke before the file was complete",
     ),
     "/cut-with-ranges": End(
-        Page(DATA[:1000], raw=b"HTTP/1.1 200 So\r\nAccept-Ranges: bytes\r\nContent-Length: 300000\r\n\r\n" + DATA[:1000]),
+        Page(
+            DATA[:1000], raw=b"HTTP/1.1 200 So\r\nAccept-Ranges: bytes\r\nContent-Length: 300000\r\n\r\n" + DATA[:1000]
+        ),
         "interrupted",
         "the connection to 127.0.0.1 broke before the file was complete",
     ),
@@ -101,7 +103,9 @@ async def test_servers_that_cannot_be_reached_give_nothing_away(start_daemon: St
         assert task["comment"] == f"{host} could not be reached (given up after 2 attempts)"
 
 
-async def test_a_busy_server_is_asked_again_when_it_said(start_daemon: StartDaemon, origin: Origin, table: Table) -> None:
+async def test_a_busy_server_is_asked_again_when_it_said(
+    start_daemon: StartDaemon, origin: Origin, table: Table
+) -> None:
     daemon = await start_daemon("a", database=table.url, download={"retry_wait": 0.05})
     busy = origin.pages["/a"] = Page(status=503, headers={"Retry-After": "2"})
     (task_id,) = await daemon.add(origin.url("/a"))
@@ -155,9 +159,9 @@ async def test_a_file_that_is_too_large_ends(
     origin.pages["/a"] = Page(content(8 << 20), declared=declared, ranges=declared is None)
     (task,) = await daemon.finish(*await daemon.add(origin.url("/a")))
     assert (task["status_name"], task["reason"], task["attempt"]) == ("ERROR", "too_large", 1)
-    assert re.fullmatch(
-        r"the file is larger than allowed here \([\d,]+ bytes, at most 1,048,576\)", task["comment"]
-    ), task["comment"]
+    assert re.fullmatch(r"the file is larger than allowed here \([\d,]+ bytes, at most 1,048,576\)", task["comment"]), (
+        task["comment"]
+    )
     assert not list(daemon.scratch.glob("[0-9]*"))
 
 

@@ -27,7 +27,7 @@ BY_PATH = {
 BY_HEADER = {
     'filename="../../x"': "x",
     'filename="/etc/passwd"': "passwd",
-    "filename=\".bashrc\"": ".bashrc",
+    'filename=".bashrc"': ".bashrc",
     "filename*=UTF-8''%F0%9F%98%80.txt": "😀.txt",
     'filename="CON: a?.txt"': "CON_ a_.txt",
 }

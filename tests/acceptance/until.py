@@ -26,4 +26,6 @@ async def until(look: Callable[[], T | Awaitable[T]], *, within: float = 30.0, w
                     return seen
                 await asyncio.sleep(STEP)
     except TimeoutError:
-        raise AssertionError(f"{what or 'what was waited for'} did not happen within {within:g} s; at last: {seen!r}") from None
+        raise AssertionError(
+            f"{what or 'what was waited for'} did not happen within {within:g} s; at last: {seen!r}"
+        ) from None

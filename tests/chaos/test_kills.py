@@ -15,9 +15,7 @@ from tests.world import assert_world
 SETTINGS = {"slots": 8, "retry_wait": 0.2}
 
 
-async def test_kills_lose_and_double_nothing(
-    start_daemon: StartDaemon, nginx: Nginx, table: Table, seed: int
-) -> None:
+async def test_kills_lose_and_double_nothing(start_daemon: StartDaemon, nginx: Nginx, table: Table, seed: int) -> None:
     daemon = await start_daemon("a", database=table.url, download=SETTINGS)
     storm = Storm(seed=seed, daemon=daemon, nginx=nginx, table=table)
     await storm.add(100)

@@ -29,7 +29,7 @@ class State(Enum):
 
 
 class MemoryDownloader:
-    """ports.Downloader, and the downloading program beside it: it runs on while the daemon is frozen, and dies with it."""
+    """ports.Downloader, and the downloading program beside it: that runs on while the daemon is frozen."""
 
     def __init__(self, process: Process, disk: Disk, sources: dict[str, Source], slots: int, times: Times) -> None:
         self.process = process

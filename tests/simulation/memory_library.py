@@ -1,4 +1,4 @@
-"""The library in memory: commits take time, fail before or after they wrote, and may land after their caller is gone."""
+"""The library in memory: commits take time, fail before or after they wrote, and may land late."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Weather:
 
 
 class Line:
-    """A process's way to something that answers calls. What was asked happens, whether the caller still waits or not."""
+    """A process's way to something that answers calls. What was asked happens, whoever still waits."""
 
     def __init__(self, process: Process, *, local: bool, weather: Weather | None = None, slow: float = 0.02) -> None:
         self._process = process

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -58,11 +57,6 @@ class ChoosesTheNameAgain(Worker):
         return await super()._landed(run)
 
 
-class CommitsAllAtOnce(Worker):
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(**parts, commits=100)
-
-
 class LeavesBytes(Worker):
     async def _drop_bytes(self, task: Task) -> None:
         return
@@ -93,7 +87,6 @@ BROKEN = {
     "settles what has changed": (Parts(table=SettlesWhatHasChanged), "lost|claimed although|went from"),
     "wipes before it is gone": (Parts(worker=WipesBeforeItIsGone), "while a transfer lives"),
     "chooses the name again": (Parts(worker=ChoosesTheNameAgain), "two files in the library"),
-    "commits all at once": (Parts(worker=CommitsAllAtOnce), "large commits at a time"),
     "leaves bytes behind": (Parts(worker=LeavesBytes, janitor=NeverSweeps), "folders of ended tasks"),
     "never reaps": (Parts(dispatcher=NeverReaps), "is lost"),
     "hears no wishes": (Parts(dispatcher=HearsNoWishes), "is lost|was lost"),
