@@ -41,7 +41,7 @@ class Aria2Server:
         stall_limit: float,
         ca_bundle: str = "",
         answer_limit: float = 10.0,
-        autosave: int = 10,
+        autosave: int = 1,
     ) -> None:
         """`stall_limit`: seconds without a byte before a transfer is marked as stalled. `answer_limit`: seconds
         before an aria2 that does not answer is killed. `autosave`: seconds between two saves of partial files.
