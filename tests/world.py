@@ -41,8 +41,11 @@ async def assert_world(
 
 async def _swept(daemons: Sequence[Daemon]) -> None:
     """Those who still work have until now what they need to tidy up."""
-    for daemon in daemons:
-        await until(lambda daemon=daemon: not _scratch(daemon), what=f"an empty scratch folder of {daemon.folder.name}")
+
+    def swept() -> bool:
+        return not any(_scratch(daemon) for daemon in daemons)
+
+    await until(swept, what="empty scratch folders")
 
 
 async def _stopped(daemons: Sequence[Daemon]) -> None:

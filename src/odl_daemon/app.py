@@ -153,6 +153,7 @@ class House:
             poll=config.intake.poll,
             clock=now,
             rng=rng,
+            adopt_again=self._adopt_again,
         )
         self._desk = Desk(
             store=store, news=news, bell=self._bell, clock=now, why_not_claiming=self._dispatcher.why_not_claiming
@@ -216,6 +217,9 @@ class House:
 
     def _host_trouble(self, trouble: Trouble, seconds: float) -> None:
         self._dispatcher.host_trouble(trouble, seconds)
+
+    async def _adopt_again(self, task_id: int) -> None:
+        await self._desk.adopt_again(task_id)
 
     def _stuck(self) -> bool:
         return self._dispatcher.round_lasts > STUCK_AFTER and not self._store.away

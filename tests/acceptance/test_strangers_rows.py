@@ -43,7 +43,7 @@ BAD_LINKS = {
     "http://": "'http://' names no server",
     "": "an empty link",
     "http://a:b@c@d/": "'http://d/' has more than one '@' before its path: write it as %40",
-    "http://127.0.0.1:99999/": "'http://127.0.0.1:99999/' is no link that can be read: its address or port is wrong",
+    "http://127.0.0.1:99999/": "'http://127.0.0.1:99999/' has no usable port: 1 to 65535",
 }
 
 
@@ -113,7 +113,6 @@ async def test_a_row_that_is_deleted_while_it_runs_is_let_go(
     await until(lambda: _is(daemon, task_id, "fetching"))
     await until(lambda: origin.at_once == 1)
     await table.run("DELETE FROM OfflineDownloadRecord WHERE odr_id = %s", task_id)
-    await until(lambda: origin.at_once == 0, what="the end of the transfer")
     await until(lambda: not list(daemon.scratch.glob("[0-9]*")), what="the end of the bytes")
     shown = await daemon.odl("show", str(task_id))
     assert (shown.code, shown.err.strip()) == (1, f"no task {task_id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -13,10 +13,14 @@ STEP = 0.03
 """Seconds between two looks."""
 
 
-async def until(look: Callable[[], T | Awaitable[T]], *, within: float = 30.0, what: str = "") -> T:
+@overload
+async def until(look: Callable[[], Awaitable[T]], *, within: float = ..., what: str = ...) -> T: ...
+@overload
+async def until(look: Callable[[], T], *, within: float = ..., what: str = ...) -> T: ...
+async def until(look: Callable[[], Any], *, within: float = 30.0, what: str = "") -> Any:
     """Looks until it sees something true, and returns that. Raises AssertionError after `within` seconds, with what was
     seen last: a bound against a test that hangs, not a promise of speed."""
-    seen: T | None = None
+    seen: Any = None
     try:
         async with asyncio.timeout(within):
             while True:

@@ -52,7 +52,7 @@ async def test_a_kill_costs_little_of_what_has_come(
 
 async def _has_come(table: Table, count: int) -> None:
     async def look() -> bool:
-        return (await table.run("SELECT done FROM odl_task"))[0][0] >= count
+        return int((await table.run("SELECT done FROM odl_task"))[0][0]) >= count
 
     await until(look, within=60, what=f"{count:,} bytes")
 

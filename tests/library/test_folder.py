@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -157,7 +158,6 @@ async def test_another_file_system_is_copied_to(tmp_path: Path) -> None:
     shared = Path(f"/dev/shm/odl-test-{os.getpid()}")
     house = House(tmp_path, scratch=shared)
     try:
-        (house.root / "default" / ".odl-1-0-0").write_bytes(b"half of an earlier copy")
         await house.put(house.task(), house.fetched(content=b"x" * 3_000_000))
         assert house.files() == {"a.tar.gz": b"x" * 3_000_000}
     finally:
@@ -232,3 +232,26 @@ def test_any_name_that_is_sent_becomes_one_safe_part_of_a_path(text: str) -> Non
     assert name and "/" not in name and name not in (".", "..") and "\0" not in name
     assert len(name.encode()) <= 200
     assert safe_name(name) == name
+
+
+async def test_where_a_copy_needs_a_name_an_earlier_holders_half_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, flags: int, *rest: object, **more: object) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "this file system has no files without a name")
+        return plain(path, flags, *rest, **more)  # type: ignore[arg-type]  # as it was called
+
+    plain = os.open
+    shared = Path(f"/dev/shm/odl-test-{os.getpid()}")
+    house = House(tmp_path, scratch=shared)
+    monkeypatch.setattr("odl_daemon.library.placing.os.open", refuse)
+    try:
+        (house.root / "default" / ".odl-1-0-1").write_bytes(b"half of an earlier copy")
+        (house.root / "default" / ".odl-1-0-3").write_bytes(b"a newer holder's")
+        await house.put(house.task(epoch=2), house.fetched(content=b"x" * 3_000_000))
+        assert house.files() == {"a.tar.gz": b"x" * 3_000_000, ".odl-1-0-3": b"a newer holder's"}
+    finally:
+        for path in shared.iterdir():
+            path.unlink()
+        shared.rmdir()

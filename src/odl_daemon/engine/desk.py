@@ -150,6 +150,14 @@ class Desk:
             log.info("%d rows were deleted by somebody: forgotten", len(forgotten))
         return adopted
 
+    async def adopt_again(self, task_id: int) -> None:
+        """A row that was ours holds another request now: it is a new task, which takes the turn of the old one.
+        A deleted one is nothing."""
+        rows = await self._store.strangers(task_id - 1, _BEFORE_ITS_END, 1)
+        if rows and rows[0].id == task_id:
+            await self._store.adopt([self._task_of(rows[0])])
+            self._bell.ring()
+
     async def take_over(self) -> int:
         """At the start: rows in DOWNLOADING, then in QUEUING, that no daemon of ours knows are the interrupted
         work of the worker that we replace; they go first."""
@@ -188,6 +196,8 @@ def _checked(task: Task, now: datetime) -> Task:
     except ValueError as error:
         return advance(task, Event.FAILED, at=now, reason=Reason.BAD_TARGET, comment=str(error))
 
+
+_BEFORE_ITS_END = frozenset({Status.WAITING, Status.QUEUING, Status.DOWNLOADING})
 
 _GRANTED = {
     Wish.PAUSE: "will pause",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from random import Random
@@ -48,8 +48,11 @@ class Dispatcher:
         poll: float,
         clock: Callable[[], datetime],
         rng: Random,
+        adopt_again: Callable[[int], Awaitable[None]] | None = None,
     ) -> None:
+        """`adopt_again` is told of a row into which somebody put another request while we worked on it."""
         self._store = store
+        self._adopt_again = adopt_again
         self._worker = worker
         self._janitor = janitor
         self._news = news
@@ -271,6 +274,8 @@ class Dispatcher:
             if former is not None:
                 await former.ended.wait()
             await self._worker.live(run)
+            if run.changed_outside and self._adopt_again is not None:
+                await self._adopt_again(run.task.id)
         finally:
             run.ended.set()
             if self._runs.get(run.task.id) is run:

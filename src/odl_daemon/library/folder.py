@@ -6,21 +6,18 @@ import asyncio
 import errno
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from odl_daemon.library.placing import Bytes, bytes_of, exists, folder, place
-from odl_daemon.model.names import free_name, safe_name
-from odl_daemon.model.task import Fetched, FetchedFile, Intent, Placement, Reason, Task
+from odl_daemon.library.layout import common_folder, layout, name_here
+from odl_daemon.library.placing import Bytes, Copy, accept, bytes_of, exists, folder, holds, parent, place
+from odl_daemon.library.reserved import Reserved
+from odl_daemon.model.names import free_name, name_of_url
+from odl_daemon.model.task import Fetched, Intent, Placement, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
 from odl_daemon.together import Together
-
-RESERVED = 1000
-"""Names that are remembered as chosen but not yet written; beyond, the oldest is forgotten: that costs another plan."""
-
 
 SMALL = 1 << 20
 """Bytes; smaller files are planned and committed many in one thread call."""
@@ -29,15 +26,16 @@ SMALL = 1 << 20
 class FolderLibrary:
     """ports.Library: `<root>/<library>/<path>/<name>`.
 
-    A library exists if its directory exists; `create` makes one on demand. What is written gets the permissions
-    of the folder that it comes into.
+    A library exists if its directory exists (the operator may make it a symbolic link; inside it none is followed);
+    `create` makes one on demand. What is written gets the permissions of the folder that it comes into, and its
+    group if that folder hands it on (setgid).
     """
 
     def __init__(self, root: Path, *, create: bool) -> None:
         self._root = root
         self._create = create
         self._choosing = threading.Lock()
-        self._reserved: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._reserved = Reserved()
         self._checks = Together(self._check)
         self._plans = Together(self._plan)
         self._commits = Together(self._commit, calls=2)
@@ -62,164 +60,215 @@ class FolderLibrary:
     # --- the library
 
     def _check(self, task: Task) -> None:
-        with _sentences(task), self._open(task):
-            pass
+        with (
+            _sentences(task),
+            self._open(task) as library,
+            suppress(FileNotFoundError),
+            folder(library, task.target, make=False) as target,
+        ):
+            if not os.access(".", os.W_OK | os.X_OK, dir_fd=target):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     @contextmanager
     def _open(self, task: Task) -> Iterator[int]:
         """A descriptor of the task's library. Raises Trouble."""
         name = task.library
         if not name or name.startswith(".") or "/" in name or not name.isprintable() or len(name.encode()) > 255:
-            raise Trouble(Reason.BAD_TARGET, f"{name!r} cannot be the name of a library")
-        path = self._root / name
-        if self._create:
-            with suppress(FileExistsError):
-                path.mkdir(mode=0o755)
-                path.chmod(0o755)
+            raise Trouble(Reason.BAD_TARGET, f"{name[:80]!r} cannot be the name of a library")
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            library = os.open(self._root / name, _FOLDER)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise Trouble(Reason.LIBRARY_MISSING, f"there is no library {name!r}") from error
+            library = self._made(name, error)
         try:
-            yield handle
+            yield library
         finally:
-            os.close(handle)
+            os.close(library)
+
+    def _made(self, name: str, error: OSError) -> int:
+        """A library that was not there. Raises Trouble."""
+        try:
+            root = os.open(self._root, _FOLDER)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Trouble(Reason.HOST_TROUBLE, "the folder of all libraries is not there", Remedy.HOST) from error
+        try:
+            if self._create and isinstance(error, FileNotFoundError):
+                with folder(root, name, make=True) as library:
+                    return os.dup(library)
+        finally:
+            os.close(root)
+        raise Trouble(Reason.LIBRARY_MISSING, f"there is no library {name!r}") from error
 
     # --- the plan
 
     def _plan(self, question: tuple[Task, str, Fetched]) -> Intent:
         task, scratch, fetched = question
+        if not fetched.files:
+            raise _gone()
         with _sentences(task), self._open(task) as library:
-            known = [(file, _bytes_in_scratch(scratch, file)) for file in fetched.files]
-            earlier = self._earlier(task, library, known)
-            return earlier or self._choose(task, library, known)
+            lying = _bytes_in(scratch, fetched)
+            return self._kept(task, library, fetched, lying) or self._chosen(task, library, fetched, lying)
 
-    def _earlier(self, task: Task, library: int, known: list[tuple[FetchedFile, Bytes]]) -> Intent | None:
-        """The intent that the task has already, if it can still be carried out or was carried out meanwhile."""
+    def _kept(self, task: Task, library: int, fetched: Fetched, lying: Sequence[Bytes | None]) -> Intent | None:
+        """The task's earlier intent, if it can be carried out, or was carried out in part."""
         intent = task.intent
         if intent is None:
             return None
-        if self._holds(library, intent):
+        if _all_there(library, intent):  # an earlier holder has written it late: that is the task's file
             return intent
-        if any(_there(library, file.path) for file in intent.files):
-            return intent if self._partly_ours(library, intent) else None
-        if len(intent.files) != len(known):
+        if [file.source for file in intent.files] != [file.name for file in fetched.files]:
             return None
-        files = tuple(
-            replace(file, source=each.name, size=found.size, sha256=found.sha256)
-            for file, (each, found) in zip(intent.files, known, strict=True)
-        )
-        return replace(intent, files=files)
+        files: list[Placement] = []
+        for file, found in zip(intent.files, lying, strict=True):
+            if _there(library, file.path):
+                intended = Bytes(file.size, file.sha256)
+                if found not in (None, intended) or not _holds(library, file.path, intended):
+                    return None
+                files.append(file)
+            elif found is None:
+                raise _gone()
+            else:
+                files.append(replace(file, size=found.size, sha256=found.sha256))
+        return replace(intent, files=tuple(files)) if self._still_ours(task, intent) else None
 
-    def _partly_ours(self, library: int, intent: Intent) -> bool:
-        """Whether everything that lies at the intended places is what was intended (several files, a crash between)."""
-        return all(
-            not _there(library, file.path) or _bytes_at(library, file.path) == Bytes(file.size, file.sha256)
-            for file in intent.files
-        )
-
-    def _choose(self, task: Task, library: int, known: list[tuple[FetchedFile, Bytes]]) -> Intent:
-        several = len(known) > 1
-        wanted = safe_name(task.name or (_common(known) if several else known[0][0].name))
+    def _still_ours(self, task: Task, intent: Intent) -> bool:
+        place = f"{task.library}{intent.path}"
         with self._choosing:
-            name = self._free(task, library, wanted)
-        place = f"{task.target.rstrip('/')}/{name}"
-        if not several:
-            file, found = known[0]
-            return Intent(place, (Placement(file.name, place, found.size, found.sha256),))
-        inside = (
-            Placement(
-                file.name, f"{place}/{'/'.join(safe_name(part) for part in _parts(file))}", found.size, found.sha256
-            )
-            for file, found in known
-        )
-        return Intent(place, tuple(inside))
+            if self._reserved.by_others(task.id, place):
+                return False
+            self._reserved.take(task.id, place)
+            return True
+
+    def _chosen(self, task: Task, library: int, fetched: Fetched, lying: Sequence[Bytes | None]) -> Intent:
+        sources = [file.name for file in fetched.files]
+        several = len(sources) > 1
+        place = self._free(task, library, name_here(task.name or _name_of(task, sources)))
+        paths = [f"{place}/{inside}" for inside in layout(sources)] if several else [place]
+        files: list[Placement] = []
+        for source, path, found in zip(sources, paths, lying, strict=True):
+            if found is None:
+                raise _gone()
+            files.append(Placement(source, path, found.size, found.sha256))
+        return Intent(place, tuple(files))
 
     def _free(self, task: Task, library: int, wanted: str) -> str:
-        """A free name in the target folder that no other task of ours is about to write."""
-        where = f"{task.library}{task.target}"
-        for key in [key for key, owner in self._reserved.items() if owner == task.id]:
-            del self._reserved[key]
-        try:
-            with folder(library, task.target, make=False) as target:
-                name = free_name(wanted, _Taken(target, where, self._reserved))
-        except FileNotFoundError:
-            name = free_name(wanted, _Taken(None, where, self._reserved))
-        self._reserved[(where, name)] = task.id
-        while len(self._reserved) > RESERVED:
-            self._reserved.popitem(last=False)
-        return name
+        """A free place in the target folder that no other task of ours is about to take."""
+        above = task.target.rstrip("/")
+
+        with self._choosing:
+            try:
+                with folder(library, above, make=False) as target:
+                    name = free_name(wanted, _Taken(task, target, self._reserved))
+            except FileNotFoundError:
+                name = free_name(wanted, _Taken(task, None, self._reserved))
+            self._reserved.take(task.id, f"{task.library}{above}/{name}")
+        return f"{above}/{name}"
 
     # --- the commit
 
     def _landed(self, task: Task, intent: Intent) -> bool:
         with _sentences(task), self._open(task) as library:
-            return self._holds(library, intent)
-
-    def _holds(self, library: int, intent: Intent) -> bool:
-        return all(_bytes_at(library, file.path) == Bytes(file.size, file.sha256) for file in intent.files)
+            return _all_there(library, intent)
 
     def _commit(self, question: tuple[Task, str, Intent]) -> None:
         task, scratch, intent = question
         with _sentences(task), self._open(task) as library:
             for number, file in enumerate(intent.files):
-                parent, _, name = file.path.rpartition("/")
-                temporary = f".odl-{task.id}-{number}-{task.epoch}"
-                with folder(library, parent, make=True) as target:
-                    expected = Bytes(file.size, file.sha256)
-                    place(f"{scratch}/{file.source}", target, name, expected, temporary)
+                _put(library, scratch, file, Copy(task.id, number, task.epoch))
         with self._choosing:
-            for key in [key for key, owner in self._reserved.items() if owner == task.id]:
-                del self._reserved[key]
+            self._reserved.release(task.id)
 
 
 class _Taken:
     """The names in a folder, asked one by one: a folder may hold any number."""
 
-    def __init__(self, target: int | None, where: str, reserved: OrderedDict[tuple[str, str], int]) -> None:
+    def __init__(self, task: Task, target: int | None, reserved: Reserved) -> None:
+        self._task = task
+        self._where = f"{task.library}{task.target.rstrip('/')}/"
         self._target = target
-        self._where = where
         self._reserved = reserved
 
     def __contains__(self, name: object) -> bool:
-        if (self._where, str(name)) in self._reserved:
+        if self._reserved.by_others(self._task.id, f"{self._where}{name}"):
             return True
         return self._target is not None and exists(str(name), self._target)
 
 
-def _bytes_in_scratch(scratch: str, file: FetchedFile) -> Bytes:
-    found = bytes_of(f"{scratch}/{file.name}")
-    if found is None or found.size != file.size:
-        raise Trouble(Reason.INTERRUPTED, "the downloaded bytes are not here any longer", Remedy.WIPE)
-    return found
+def _put(library: int, scratch: str, file: Placement, copy: Copy) -> None:
+    expected = Bytes(file.size, file.sha256)
+    with parent(library, file.path, make=True) as (target, name):
+        try:
+            with _in_scratch(scratch, file.source) as (source, own):
+                place(source, own, target, name, expected, copy)
+        except FileNotFoundError as error:
+            if accept(target, name, expected):
+                return
+            if _in_scratch_still(scratch, file):
+                raise
+            raise _gone() from error
 
 
-def _bytes_at(library: int, path: str) -> Bytes | None:
-    parent, _, name = path.rpartition("/")
+def _name_of(task: Task, sources: Sequence[str]) -> str:
+    if len(sources) == 1:
+        return sources[0].rpartition("/")[2]
+    return common_folder(sources) or name_of_url(task.url)
+
+
+# --- what lies in the scratch folder: a stranger chose its names
+
+
+@contextmanager
+def _in_scratch(scratch: str, source: str) -> Iterator[tuple[int, str]]:
+    top = os.open(scratch, _FOLDER | os.O_NOFOLLOW)
     try:
-        with folder(library, parent, make=False) as target:
-            return bytes_of(name, dir_fd=target)
+        with parent(top, source, make=False) as found:
+            yield found
+    finally:
+        os.close(top)
+
+
+def _bytes_in(scratch: str, fetched: Fetched) -> list[Bytes | None]:
+    """Size and hash of each file, or None: not there, another size, no plain file, or one that has a second name."""
+    return [_bytes_here(scratch, file.name, file.size) for file in fetched.files]
+
+
+def _bytes_here(scratch: str, name: str, size: int) -> Bytes | None:
+    try:
+        with _in_scratch(scratch, name) as (source, own):
+            found = bytes_of(own, dir_fd=source, links=1)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return found if found is not None and found.size == size else None
+
+
+def _in_scratch_still(scratch: str, file: Placement) -> bool:
+    return _bytes_here(scratch, file.source, file.size) == Bytes(file.size, file.sha256)
+
+
+# --- what lies in the library
+
+
+def _all_there(library: int, intent: Intent) -> bool:
+    placed = (_holds(library, file.path, Bytes(file.size, file.sha256)) for file in intent.files)
+    return bool(intent.files) and all(placed)
+
+
+def _holds(library: int, path: str, expected: Bytes) -> bool:
+    try:
+        with parent(library, path, make=False) as (target, name):
+            return holds(name, expected, dir_fd=target)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _there(library: int, path: str) -> bool:
-    parent, _, name = path.rpartition("/")
     try:
-        with folder(library, parent, make=False) as target:
+        with parent(library, path, make=False) as (target, name):
             return exists(name, target)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def _parts(file: FetchedFile) -> list[str]:
-    return [part for part in file.name.split("/") if part]
-
-
-def _common(known: list[tuple[FetchedFile, Bytes]]) -> str:
-    """The folder that all files lie in at their source, or nothing."""
-    tops = {_parts(file)[0] for file, _ in known}
-    return tops.pop() if len(tops) == 1 else ""
+# --- sentences
 
 
 @contextmanager
@@ -235,12 +284,19 @@ def _trouble(task: Task, error: OSError) -> Trouble:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return Trouble(Reason.DISK_FULL, "the disk of the library is full", Remedy.HOST)
+        case errno.EMFILE | errno.ENFILE:
+            return Trouble(Reason.HOST_TROUBLE, "too many files are open on this host", Remedy.HOST)
         case errno.ENOTDIR | errno.ELOOP:
             return Trouble(Reason.BAD_TARGET, f"{task.target!r} is not a folder of the library")
         case errno.ENAMETOOLONG:
             return Trouble(Reason.BAD_TARGET, f"the folder {task.target!r} is too long for the library")
-        case errno.ENOENT:
-            return Trouble(Reason.INTERRUPTED, "the downloaded bytes are not here any longer", Remedy.WIPE)
         case _:
             words = error.strerror or "an error of the disk"
             return Trouble(Reason.COMMIT_FAILED, f"the library cannot be written ({words.lower()})", Remedy.RETRY)
+
+
+def _gone() -> Trouble:
+    return Trouble(Reason.INTERRUPTED, "the downloaded bytes are not here any longer", Remedy.WIPE)
+
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -6,14 +6,20 @@ import ctypes
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from odl_daemon.library.layout import TEMPORARY
 from odl_daemon.ports import NameTaken
 
 _BLOCK = 1 << 20
+"""Bytes that are hashed at a time, without the interpreter's lock."""
+
+_COPY = 1 << 24
+"""Bytes that the kernel copies in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +30,37 @@ class Bytes:
     sha256: str
 
 
-def bytes_of(path: str, *, dir_fd: int | None = None) -> Bytes | None:
-    """Size and hash of a plain file; None if there is none, or something else lies there."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Whose copy is under way, should it need a name: files of one task have numbers, holders have epochs."""
+
+    task: int
+    number: int
+    epoch: int
+
+    @property
+    def name(self) -> str:
+        return f"{TEMPORARY}{self.task}-{self.number}-{self.epoch}"
+
+
+# --- looking
+
+
+def bytes_of(name: str, *, dir_fd: int, links: int = 0) -> Bytes | None:
+    """Size and hash of a plain file; None if there is none, or something else lies there.
+
+    With `links`, a file that has more names than that is something else: it is somebody else's file as well.
+    """
+    with _plain(name, dir_fd) as found:
+        if found is None or 0 < links < found[1].st_nlink:
             return None
-        raise
-    with open(handle, "rb", buffering=0) as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        digest = hashlib.sha256()
-        block = memoryview(bytearray(min(_BLOCK, max(status.st_size, 1))))
-        while count := file.readinto(block):
-            digest.update(block[:count])
-        return Bytes(status.st_size, digest.hexdigest())
+        return Bytes(found[1].st_size, _sha256(*found))
+
+
+def holds(name: str, expected: Bytes, *, dir_fd: int) -> bool:
+    """Whether a plain file with these bytes lies there; a wrong size is seen without reading."""
+    with _plain(name, dir_fd) as found:
+        return found is not None and found[1].st_size == expected.size and _sha256(*found) == expected.sha256
 
 
 def exists(name: str, dir_fd: int) -> bool:
@@ -53,10 +73,37 @@ def exists(name: str, dir_fd: int) -> bool:
 
 
 @contextmanager
-def folder(root: int, path: str, *, make: bool) -> Iterator[int]:
-    """A descriptor of a folder below the descriptor `root`; no symbolic link on the way is followed.
+def _plain(name: str, dir_fd: int) -> Iterator[tuple[int, os.stat_result] | None]:
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+            raise
+        yield None
+        return
+    try:
+        status = os.fstat(handle)
+        yield (handle, status) if stat.S_ISREG(status.st_mode) else None
+    finally:
+        os.close(handle)
 
-    `make` creates what is missing, with the parent's permissions. Raises OSError (ENOENT, ENOTDIR, ELOOP).
+
+def _sha256(handle: int, status: os.stat_result) -> str:
+    digest = hashlib.sha256()
+    block = memoryview(bytearray(min(_BLOCK, max(status.st_size, 1))))
+    while count := os.readv(handle, [block]):
+        digest.update(block[:count])
+    return digest.hexdigest()
+
+
+# --- folders
+
+
+@contextmanager
+def folder(root: int, path: str, *, make: bool) -> Iterator[int]:
+    """A descriptor of a folder below the descriptor `root`; no symbolic link on the way is followed, and no "..".
+
+    `make` creates what is missing, with the parent's permissions. Raises OSError (ENOENT, ENOTDIR).
     """
     here = os.dup(root)
     try:
@@ -70,91 +117,154 @@ def folder(root: int, path: str, *, make: bool) -> Iterator[int]:
         os.close(here)
 
 
-def _enter(parent: int, name: str, *, make: bool) -> int:
+@contextmanager
+def parent(root: int, path: str, *, make: bool) -> Iterator[tuple[int, str]]:
+    """The folder that `path` lies in, like `folder`, and the last part of `path`."""
+    above, _, name = path.rpartition("/")
+    with folder(root, above, make=make) as here:
+        yield here, name
+
+
+def _enter(above: int, name: str, *, make: bool) -> int:
+    if name in (".", ".."):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(name, flags, dir_fd=parent)
+        return os.open(name, flags, dir_fd=above)
     except FileNotFoundError:
         if not make:
             raise
     with suppress(FileExistsError):  # another commit makes it at this moment
-        os.mkdir(name, 0o700, dir_fd=parent)
-    there = os.open(name, flags, dir_fd=parent)
-    os.fchmod(there, stat.S_IMODE(os.fstat(parent).st_mode))
-    os.fsync(parent)
+        os.mkdir(name, 0o700, dir_fd=above)
+    there = os.open(name, flags, dir_fd=above)
+    os.fchmod(there, stat.S_IMODE(os.fstat(above).st_mode))
+    os.fsync(above)
     return there
 
 
-def place(source: str, target: int, name: str, expected: Bytes, temporary: str) -> None:
-    """Moves or copies `source` to `name` in the folder `target`, never over anything.
+# --- placing
+
+
+def place(source: int, own: str, target: int, name: str, expected: Bytes, copy: Copy) -> None:
+    """Moves or copies the file `own` of the folder `source` to `name` in the folder `target`, never over anything.
 
     The same bytes under that name count as placed (the crash came after the move); other bytes raise NameTaken.
-    `temporary` names a copy under way from another file system; those of earlier holders are removed.
+    Raises OSError; FileNotFoundError if the file, or a folder, went away.
     """
     try:
-        _durable(source, stat.S_IMODE(os.fstat(target).st_mode) & 0o666)
-        _move(source, target, name)
+        with _opened(source, own) as handle:
+            _finish(handle, expected, target)
+        _move(source, own, target, name)
     except FileExistsError as error:
-        if bytes_of(name, dir_fd=target) != expected:
-            raise NameTaken(name) from error
-    except FileNotFoundError:
-        if bytes_of(name, dir_fd=target) != expected:
-            raise
+        _accept(target, name, expected, error)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _copy(source, target, name, expected, temporary)
+        _copy(source, own, target, name, expected, copy)
     os.fsync(target)
 
 
-def _durable(path: str, mode: int) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def accept(target: int, name: str, expected: Bytes) -> bool:
+    """Whether the file was placed before; durable then."""
+    if not holds(name, expected, dir_fd=target):
+        return False
+    os.fsync(target)
+    return True
+
+
+def _accept(target: int, name: str, expected: Bytes, error: FileExistsError) -> None:
+    if not holds(name, expected, dir_fd=target):
+        raise NameTaken(name) from error
+
+
+@contextmanager
+def _opened(dir_fd: int, name: str) -> Iterator[int]:
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
     try:
-        os.fchmod(handle, mode)
-        os.fsync(handle)
+        yield handle
     finally:
         os.close(handle)
 
 
-def _copy(source: str, target: int, name: str, expected: Bytes, temporary: str) -> None:
-    _remove_older(target, temporary)
-    mode = stat.S_IMODE(os.fstat(target).st_mode) & 0o666
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
-    try:
-        with open(source, "rb") as file, open(handle, "wb", buffering=0) as copy:
-            while os.sendfile(copy.fileno(), file.fileno(), None, 1 << 24):
-                pass
-            os.fchmod(copy.fileno(), mode)
-            os.fsync(copy.fileno())
-        _move(temporary, target, name, source_fd=target)
-    except FileExistsError as error:
-        if bytes_of(name, dir_fd=target) != expected:
-            raise NameTaken(name) from error
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=target)
+def _finish(handle: int, expected: Bytes, target: int) -> None:
+    """All bytes on the disk, with the permissions of the folder that they come into. Raises OSError."""
+    found = os.fstat(handle)
+    if found.st_size != expected.size or not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(errno.ENOENT, "other bytes lie there than those that were planned")
+    into = os.fstat(target)
+    if into.st_mode & stat.S_ISGID and into.st_gid != found.st_gid:
+        with suppress(PermissionError):  # a group that we are not in: the file keeps ours
+            os.fchown(handle, -1, into.st_gid)
+    os.fchmod(handle, stat.S_IMODE(into.st_mode) & 0o666)
+    os.fsync(handle)
 
 
-def _remove_older(target: int, temporary: str) -> None:
-    """Copies that an earlier holder of the task left half-done."""
-    prefix = temporary.rpartition("-")[0] + "-"
-    for name in os.listdir(target):
-        if name.startswith(prefix):
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=target)
-
-
-def _move(source: str, target: int, name: str, *, source_fd: int = -100) -> None:
-    """renameat2 with RENAME_NOREPLACE; a link and an unlink where the file system does not know it."""
-    if _RENAMEAT2(source_fd, os.fsencode(source), target, os.fsencode(name), 1) == 0:
+def _move(source: int, own: str, target: int, name: str) -> None:
+    """renameat2 with RENAME_NOREPLACE (man 2 rename); a link and an unlink where the file system does not know it."""
+    if _RENAMEAT2(source, os.fsencode(own), target, os.fsencode(name), _NOREPLACE) == 0:
         return
     number = ctypes.get_errno()
     if number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         raise OSError(number, os.strerror(number), name)
-    from_fd = None if source_fd < 0 else source_fd
-    os.link(source, name, src_dir_fd=from_fd, dst_dir_fd=target, follow_symlinks=False)
-    os.unlink(source, dir_fd=from_fd)
+    os.link(own, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    os.unlink(own, dir_fd=source)
 
 
+_NOREPLACE = 1
 _RENAMEAT2 = ctypes.CDLL(None, use_errno=True).renameat2
 _RENAMEAT2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+
+# --- from another file system
+
+
+def _copy(source: int, own: str, target: int, name: str, expected: Bytes, copy: Copy) -> None:
+    """The copy has no name until it is whole, so that a crash leaves nothing; it has one where the file system
+    knows no other way (network file systems)."""
+    try:
+        handle = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=target)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        _copy_by_name(source, own, target, name, expected, copy)
+        return
+    try:
+        _pour(source, own, handle, expected, target)
+        os.link(f"/proc/self/fd/{handle}", name, dst_dir_fd=target, follow_symlinks=True)
+    except FileExistsError as error:
+        _accept(target, name, expected, error)
+    finally:
+        os.close(handle)
+
+
+def _copy_by_name(source: int, own: str, target: int, name: str, expected: Bytes, copy: Copy) -> None:
+    _remove_older(target, copy)
+    handle = os.open(
+        copy.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target
+    )
+    try:
+        _pour(source, own, handle, expected, target)
+        _move(target, copy.name, target, name)
+    except FileExistsError as error:
+        _accept(target, name, expected, error)
+    finally:
+        os.close(handle)
+        with suppress(FileNotFoundError):
+            os.unlink(copy.name, dir_fd=target)
+
+
+def _pour(source: int, own: str, handle: int, expected: Bytes, target: int) -> None:
+    with _opened(source, own) as file:
+        while os.sendfile(handle, file, None, _COPY):
+            pass
+    _finish(handle, expected, target)
+
+
+def _remove_older(target: int, copy: Copy) -> None:
+    """Copies that an earlier holder of the task left half-done; never a newer holder's."""
+    pattern = re.compile(rf"{re.escape(TEMPORARY)}{copy.task}-{copy.number}-([0-9]+)")
+    for name in os.listdir(target) if copy.epoch > 1 else []:
+        found = pattern.fullmatch(name)
+        if found and int(found[1]) < copy.epoch:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=target)

@@ -27,9 +27,8 @@ def safe_name(text: str) -> str:
     A leading dot stays: `.bashrc` arrives as `.bashrc`, hidden as it was at its source; `-rf` and `x.aria2` are
     names like any other, because no name of ours is ever a word of a command line.
     """
-    visible = _FORBIDDEN.sub("_", _INVISIBLE.sub("", text))
-    name = _trimmed(unicodedata.normalize("NFC", visible))
-    return cut(name, LONGEST) or FALLBACK
+    composed = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))  # may make a backtick of another accent
+    return cut(_trimmed(_FORBIDDEN.sub("_", composed)), LONGEST) or FALLBACK
 
 
 def free_name(name: str, taken: Container[str]) -> str:
