@@ -12,6 +12,9 @@ A = TypeVar("A")
 MOST = 64
 """Jobs in one thread call, at most."""
 
+PACE = 0.005
+"""Seconds from the beginning of one thread call to that of the next; a job that comes after a rest begins at once."""
+
 
 class Together(Generic[Q, A]):
     """Collects questions while earlier ones are being answered, then answers all of them in one thread call.
@@ -24,18 +27,32 @@ class Together(Generic[Q, A]):
         self._answer = answer
         self._calls = calls
         self._under_way = 0
+        self._next = 0.0
+        """When the next thread call may begin, by the clock of the loop."""
+        self._timed = False
         self._asked: list[tuple[Q, asyncio.Future[A]]] = []
 
     async def ask(self, question: Q) -> A:
         """Waits for the answer; raises what `answer` raised for this question. Leaving does not undo the job."""
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._asked.append((question, answer))
-        if self._under_way < self._calls:
-            self._begin()
+        self._go_on()
         return await answer
 
-    def _begin(self) -> None:
+    def _go_on(self) -> None:
+        """Begins the next thread call, now or when it is time."""
+        if not self._asked or self._timed or self._under_way >= self._calls:
+            return
         loop = asyncio.get_running_loop()
+        if loop.time() >= self._next:
+            self._begin(loop)
+        else:
+            self._timed = True
+            loop.call_at(self._next, self._begin, loop)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timed = False
+        self._next = loop.time() + PACE
         asked, self._asked = self._asked[:MOST], self._asked[MOST:]
         self._under_way += 1
 
@@ -43,8 +60,8 @@ class Together(Generic[Q, A]):
             self._under_way -= 1
             if not done.cancelled():
                 _give([future for _, future in asked], done.result())
-            if self._asked and not loop.is_closed():
-                self._begin()
+            if not loop.is_closed():
+                self._go_on()
 
         loop.run_in_executor(None, self._answer_all, [question for question, _ in asked]).add_done_callback(over)
 

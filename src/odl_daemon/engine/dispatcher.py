@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +29,10 @@ SWEEP = 60.0
 """Seconds between two rounds of the janitor."""
 
 WISHES_AT_ONCE = 500
+
+AHEAD = 1.0
+"""Seconds of work that are claimed beyond the slots, by the rate of late: so no slot stands empty while a claim is
+under way, and nothing that another daemon could begin lies in our line."""
 
 
 class Dispatcher:
@@ -64,6 +68,8 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._runs: dict[int, Run] = {}
+        self._ended: deque[float] = deque(maxlen=2 * slots)
+        """When the last runs ended, by the clock of the loop."""
         self._stopping = False
         self._work = True
         """Something may be waiting for a claim."""
@@ -93,6 +99,7 @@ class Dispatcher:
     def tune(self, *, slots: int, enabled: bool) -> None:
         """Takes over new settings while running."""
         self.slots, self.enabled = slots, enabled
+        self._ended = deque(self._ended, maxlen=2 * slots)
         self._bell.ring()
 
     def host_trouble(self, trouble: Trouble, seconds: float) -> None:
@@ -239,12 +246,18 @@ class Dispatcher:
             await self._wait_for_the_next_due(now)
 
     def _room(self) -> int:
-        """How many more tasks we take: twice the slots in line for a transfer, so that no slot stands empty
-        while a claim is under way, and a bounded number that wait for their commit."""
+        """How many more tasks we take: one for each free slot, some ahead if tasks end fast, and a bounded number
+        that wait for their commit."""
         in_line = sum(1 for run in self._runs.values() if run.task.phase is not Phase.COMMITTING)
-        room = min(2 * self.slots - in_line, 4 * self.slots + 4 - len(self._runs))
-        a_batch = max(self.slots // 2, 1)
-        return room if in_line < self.slots or room >= a_batch else 0
+        room = min(self.slots + self._ahead() - in_line, 8 * self.slots - len(self._runs))
+        return room if in_line < self.slots or room >= self.slots else 0
+
+    def _ahead(self) -> int:
+        """How many tasks ended in the last second, up to twice the slots."""
+        since = self._now() - AHEAD
+        while self._ended and self._ended[0] < since:
+            self._ended.popleft()
+        return len(self._ended)
 
     async def _wait_for_the_next_due(self, now: datetime) -> None:
         due = await self._store.next_due(now)
@@ -278,6 +291,7 @@ class Dispatcher:
                 await self._adopt_again(run.task.id)
         finally:
             run.ended.set()
+            self._ended.append(self._now())
             if self._runs.get(run.task.id) is run:
                 del self._runs[run.task.id]
             self._bell.ring_for_room()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any, Generic
 
@@ -37,8 +38,11 @@ class Unit(Generic[T]):
     """A piece of work, and who waits for it. It may be done more than once: a commit whose reply was lost may
     have happened or not."""
 
-    def __init__(self, work: Work[T], *, writes: bool, limit: float | None) -> None:
+    def __init__(
+        self, work: Work[T], *, writes: bool, limit: float | None, begin: Callable[[], None] | None = None
+    ) -> None:
         self.work = work
+        self.begin = begin
         self.writes = writes
         self.limit = limit
         self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -110,9 +114,9 @@ class Lanes:
         for task in late:
             task.cancel()
 
-    def step(self, work: Work[T]) -> asyncio.Future[T]:
-        """Puts a unit of the group commit in line."""
-        return self._put(self._steps, Unit(work, writes=True, limit=UNIT_LIMIT))
+    def step(self, work: Work[T], begin: Callable[[], None]) -> asyncio.Future[T]:
+        """Puts a unit of the group commit in line; `begin` is called once, when its turn has come."""
+        return self._put(self._steps, Unit(work, writes=True, limit=UNIT_LIMIT, begin=begin))
 
     def write(self, work: Work[T], *, limit: float | None = UNIT_LIMIT) -> asyncio.Future[T]:
         """Puts a unit in line that is one transaction."""
@@ -190,6 +194,8 @@ class Lane:
     async def _see_through(self, unit: Unit[Any]) -> None:
         """Tries a unit until it is done or has failed for good."""
         wait, tries = FIRST_WAIT, 0
+        if unit.begin is not None:
+            unit.begin()
         while True:
             tries += 1
             try:
@@ -247,17 +253,8 @@ class Lane:
 
     async def _transact(self, session: Session, unit: Unit[T]) -> T:
         if not self._writes:
-            return await unit.work(session)
-        if unit.writes:
-            await session.begin()
-        try:
-            result = await unit.work(session)
-            await session.commit()
-        except Exception as error:
-            if session.fault(error) is not Fault.AWAY:
-                await session.roll_back()
-            raise
-        return result
+            return await session.carry(unit.work)
+        return await session.carry(partial(_in_transaction, unit=unit))
 
     async def _call(self) -> Session:
         """Takes a connection and readies it for units of work."""
@@ -284,6 +281,19 @@ class Lane:
             session.close()
         connection, self._connection = self._connection, AsyncExitStack()
         await connection.aclose()
+
+
+async def _in_transaction(session: Session, unit: Unit[T]) -> T:
+    if unit.writes:
+        await session.begin()
+    try:
+        result = await unit.work(session)
+        await session.commit()
+    except Exception as error:
+        if session.fault(error) is not Fault.AWAY:
+            await session.roll_back()
+        raise
+    return result
 
 
 def _options(address: Address, connections: int) -> dict[str, Any]:

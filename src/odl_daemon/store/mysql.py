@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiomysql import Connection
 from pymysql import err
 
-from odl_daemon.store.session import Fault, SqlRow, SqlValue, Values, number_of, numbers, text_of
+from odl_daemon.store.session import Fault, SqlRow, SqlValue, T, Values, number_of, numbers, text_of
 
 OPTIONS: Final[Mapping[str, object]] = {
     "charset": "utf8mb4",
@@ -52,6 +52,9 @@ class MysqlSession:
             raw.close()
             raise
         return session
+
+    async def carry(self, work: Callable[[MysqlSession], Awaitable[T]]) -> T:
+        return await work(self)
 
     async def _ready(self, *, writes: bool, skip_locked: bool) -> None:
         await self.run("SET time_zone = '+00:00', sql_notes = 0, innodb_lock_wait_timeout = 10")

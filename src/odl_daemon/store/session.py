@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 SqlValue = str | int | float | bytes | None
 SqlRow = Sequence[SqlValue]
@@ -23,6 +23,10 @@ class Fault(Enum):
     OTHER = "a mistake of ours"
 
 
+Work: TypeAlias = "Callable[[Session], Awaitable[T]]"
+"""A unit of work. It waits for nothing but the methods of its session, and may run outside the event loop's thread."""
+
+
 class Session(Protocol):
     """One connection while a unit of work has it. SQL is text with `:name` parameters; `(:ids)` in it takes
     the list of numbers `ids`."""
@@ -37,6 +41,9 @@ class Session(Protocol):
     """SQL: the owners of all waiting tasks, by steps through the index: one step an owner."""
     next_dues: str
     """SQL: for each owner the first due of a waiting task that is above `:at`, by the same steps."""
+
+    async def carry(self, work: Work[T]) -> T:
+        """Runs a unit of work where the connection lives: the other methods are for the unit alone."""
 
     async def rows(self, text: str, values: Values | None = None, ids: Iterable[int] = ()) -> list[SqlRow]:
         """The rows that a SELECT finds."""
@@ -82,9 +89,6 @@ class Session(Protocol):
 
     def refused(self, error: BaseException) -> bool:
         """Whether a statement failed because the admin does not allow it, or because another daemon was first."""
-
-
-Work = Callable[[Session], Awaitable[T]]
 
 
 def quoted(words: Iterable[str]) -> str:
