@@ -41,14 +41,13 @@ class Aria2Log:
 
     def heard(self, line: str) -> None:
         """Takes one line of aria2's."""
-        line = redacted(line)
         self._last.append(line)
         if self._writer is not None and self._pending.qsize() < PENDING:
-            self._pending.put(logging.LogRecord("aria2", logging.INFO, "", 0, line, None, None))
+            self._pending.put(logging.LogRecord("aria2", logging.INFO, "", 0, redacted(line), None, None))
 
     def tail(self) -> list[str]:
         """The last lines, oldest first."""
-        return list(self._last)
+        return [redacted(line) for line in self._last]
 
 
 def redacted(line: str) -> str:
