@@ -11,6 +11,7 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,7 @@ from odl_daemon.logs import logging_to
 from odl_daemon.model.patience import Patience
 from odl_daemon.ports import StoreAway, Trouble
 from odl_daemon.store import SqlStore
+from odl_daemon.together import THREADS
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +113,8 @@ class House:
         _say_isolation(config)
         self._store = store
         self._bell, news = Bell(), News()
-        scratch = ScratchFolders(root=config.download.temp_dir)
+        small_jobs = ThreadPoolExecutor(THREADS, thread_name_prefix="small jobs")
+        scratch = ScratchFolders(root=config.download.temp_dir, small_jobs=small_jobs)
         self._aria2 = Aria2Server(
             scratch=config.download.temp_dir,
             aria2c=config.download.aria2c,
@@ -124,13 +127,16 @@ class House:
             stall_limit=config.download.stall_limit,
         )
         self._downloader = Aria2Downloader(
-            server=self._aria2, prober=Prober(dial=dialler.dial), stall_limit=config.download.stall_limit
+            server=self._aria2,
+            prober=Prober(dial=dialler.dial),
+            stall_limit=config.download.stall_limit,
+            small_jobs=small_jobs,
         )
         self._worker = Worker(
             store=store,
             downloader=self._downloader,
             scratch=scratch,
-            library=_library(config),
+            library=_library(config, small_jobs),
             news=news,
             holder=holder,
             limits=_limits(config),
@@ -235,13 +241,13 @@ def holder_name(state_dir: Path) -> str:
     return f"{socket.gethostname()}-{digest}"
 
 
-def _library(config: Config) -> FolderLibrary:
+def _library(config: Config, small_jobs: Executor) -> FolderLibrary:
     root = config.library.folder
     for folder in (root, root / DEFAULT_LIBRARY):
         if not folder.is_dir():
             folder.mkdir(parents=True)
             folder.chmod(0o755)  # for its readers, whatever our own umask is
-    return FolderLibrary(root, create=config.library.create)
+    return FolderLibrary(root, create=config.library.create, small_jobs=small_jobs)
 
 
 def _limits(config: Config) -> Limits:

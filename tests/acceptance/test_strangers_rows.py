@@ -155,6 +155,7 @@ async def test_an_ended_row_that_is_set_back_is_done_again(
 
 
 @pytest.mark.chaos
+@pytest.mark.chaos
 async def test_an_ended_row_that_is_set_back_is_found_within_a_minute(
     start_daemon: StartDaemon, origin: Origin, sqlite: Table
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -49,11 +50,13 @@ class Aria2Downloader:
     down once too often is given up.
     """
 
-    def __init__(self, *, server: Aria2Server, prober: Prober, stall_limit: float) -> None:
+    def __init__(
+        self, *, server: Aria2Server, prober: Prober, stall_limit: float, small_jobs: Executor | None = None
+    ) -> None:
         self._server = server
         self._prober = prober
         self._stall_limit = stall_limit
-        self._looks: Together[str, Leftovers] = Together(look)
+        self._looks: Together[str, Leftovers] = Together(look, small_jobs)
         self._questions: asyncio.Queue[_Fetch] = asyncio.Queue()
         self._lane = asyncio.Lock()
         self._open: dict[int, Transfer] = {}

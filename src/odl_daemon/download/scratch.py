@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+from concurrent.futures import Executor
 from pathlib import Path
 
 from odl_daemon.model.task import Fetched
@@ -16,9 +17,9 @@ from odl_daemon.together import Together
 class ScratchFolders:
     """ports.Scratch on a local disk: `<root>/<task id>`, for the daemon's own user alone."""
 
-    def __init__(self, *, root: Path) -> None:
+    def __init__(self, *, root: Path, small_jobs: Executor | None = None) -> None:
         self._root = root
-        self._wipes: Together[Path, None] = Together(remove)
+        self._wipes: Together[Path, None] = Together(remove, small_jobs)
 
     def path(self, task_id: int) -> str:
         return str(self._folder(task_id))

@@ -7,6 +7,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,14 +32,14 @@ class FolderLibrary:
     group if that folder hands it on (setgid).
     """
 
-    def __init__(self, root: Path, *, create: bool) -> None:
+    def __init__(self, root: Path, *, create: bool, small_jobs: Executor | None = None) -> None:
         self._root = root
         self._create = create
         self._choosing = threading.Lock()
         self._reserved = Reserved()
-        self._checks = Together(self._check)
-        self._plans = Together(self._plan)
-        self._commits = Together(self._commit, calls=2)
+        self._checks = Together(self._check, small_jobs)
+        self._plans = Together(self._plan, small_jobs)
+        self._commits = Together(self._commit, small_jobs)
 
     async def check(self, task: Task) -> None:
         await self._checks.ask(task)
