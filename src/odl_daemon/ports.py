@@ -185,8 +185,9 @@ class Downloader(Protocol):
 
     def fetch(self, task: Task, folder: str) -> AsyncGenerator[Progress | Fetched, None]:
         """Yields Progress from the moment that the transfer runs (not while it stands in line), and ends
-        with Fetched. Bytes of an earlier attempt in `folder` are continued where that is safe. Raises
-        Trouble. Leaving the generator ends the transfer, but only `gone` says that it is over."""
+        with Fetched; a transfer that is over in a blink yields that alone. Bytes of an earlier attempt in
+        `folder` are continued where that is safe. Raises Trouble. Leaving the generator ends the transfer, but
+        only `gone` says that it is over."""
 
     async def gone(self, task: Task) -> None:
         """Returns when nothing of this task's transfer can touch its folder any longer."""

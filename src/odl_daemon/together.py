@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+
+Answers: TypeAlias = Callable[[Sequence[Q]], list[A | Exception]]
 
 MOST = 64
 """Jobs in one thread call, at most."""
@@ -27,8 +29,9 @@ class Together(Generic[Q, A]):
     A thread call costs more than most looks at a disk do, so a thousand small files a second need this.
     """
 
-    def __init__(self, answer: Callable[[Q], A], threads: Executor | None = None) -> None:
-        """`threads`: who answers; None: the default executor of the loop."""
+    def __init__(self, answer: Answers[Q, A], threads: Executor | None = None) -> None:
+        """`answer` is called in a thread with up to MOST questions, and tells for each an answer or its exception.
+        `threads`: whose thread; None: the default executor of the loop."""
         self._answer = answer
         self._threads = threads
         self._under_way = False
@@ -38,7 +41,7 @@ class Together(Generic[Q, A]):
         self._asked: list[tuple[Q, asyncio.Future[A]]] = []
 
     async def ask(self, question: Q) -> A:
-        """Waits for the answer; raises what `answer` raised for this question. Leaving does not undo the job."""
+        """Waits for the answer; raises the exception of this question. Leaving does not undo the job."""
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._asked.append((question, answer))
         self._go_on()
@@ -68,18 +71,37 @@ class Together(Generic[Q, A]):
             if not loop.is_closed():
                 self._go_on()
 
-        loop.run_in_executor(self._threads, self._answer_all, [question for question, _ in asked]).add_done_callback(
-            over
-        )
+        answering = loop.run_in_executor(self._threads, self._answer, [question for question, _ in asked])
+        answering.add_done_callback(over)
 
-    def _answer_all(self, questions: Sequence[Q]) -> list[A | Exception]:
-        return [self._answered(question) for question in questions]
 
-    def _answered(self, question: Q) -> A | Exception:
+def each(answer: Callable[[Q], A]) -> Answers[Q, A]:
+    """Answers one question after the other."""
+
+    def answered(question: Q) -> A | Exception:
         try:
-            return self._answer(question)
-        except Exception as error:  # noqa: BLE001  it is raised where the question was asked
+            return answer(question)
+        except Exception as error:  # noqa: BLE001  # it is raised where the question was asked
             return error
+
+    return lambda questions: [answered(question) for question in questions]
+
+
+def in_step(jobs: Sequence[Iterator[None]]) -> list[Exception | None]:
+    """Runs jobs that yield where they wait for each other: each goes on to its next yield, then the next job does.
+    So the flush of one file pays for all. Returns for each how it ended."""
+    ends: list[Exception | None] = [None] * len(jobs)
+    going = dict(enumerate(jobs))
+    while going:
+        for number, job in list(going.items()):
+            try:
+                next(job)
+            except StopIteration:
+                del going[number]
+            except Exception as error:  # noqa: BLE001  # it is raised where the job was asked for
+                ends[number] = error
+                del going[number]
+    return ends
 
 
 def _give(futures: Sequence[asyncio.Future[A]], answers: Sequence[A | Exception]) -> None:

@@ -20,7 +20,7 @@ from odl_daemon.download.server import Aria2Server
 from odl_daemon.download.transfer import State, Transfer, address_of, gid_of
 from odl_daemon.model.task import Fetched, Progress, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
-from odl_daemon.together import Together
+from odl_daemon.together import Together, each
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Aria2Downloader:
         self._server = server
         self._prober = prober
         self._stall_limit = stall_limit
-        self._looks: Together[str, Leftovers] = Together(look, small_jobs)
+        self._looks: Together[str, Leftovers] = Together(each(look), small_jobs)
         self._questions: asyncio.Queue[_Fetch] = asyncio.Queue()
         self._lane = asyncio.Lock()
         self._open: dict[int, Transfer] = {}
@@ -88,8 +88,6 @@ class Aria2Downloader:
                 self._leave_lane(fetch)
             match transfer.state:
                 case State.COMPLETE:
-                    if not fetch.told:  # it was over before we heard that it ran
-                        yield transfer.progress(fetch.validator)
                     yield await self._brought(fetch, transfer)
                     return
                 case State.LOST:

@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from odl_daemon.model.task import Fetched
-from odl_daemon.together import Together
+from odl_daemon.together import Together, each
 
 
 class ScratchFolders:
@@ -19,7 +19,7 @@ class ScratchFolders:
 
     def __init__(self, *, root: Path, small_jobs: Executor | None = None) -> None:
         self._root = root
-        self._wipes: Together[Path, None] = Together(remove, small_jobs)
+        self._wipes: Together[Path, None] = Together(each(remove), small_jobs)
 
     def path(self, task_id: int) -> str:
         return str(self._folder(task_id))

@@ -68,7 +68,7 @@ class Dispatcher:
         self._clock = clock
         self._rng = rng
         self._runs: dict[int, Run] = {}
-        self._ended: deque[float] = deque(maxlen=2 * slots)
+        self._ended: deque[float] = deque(maxlen=4 * slots)
         """When the last runs ended, by the clock of the loop."""
         self._stopping = False
         self._work = True
@@ -99,7 +99,7 @@ class Dispatcher:
     def tune(self, *, slots: int, enabled: bool) -> None:
         """Takes over new settings while running."""
         self.slots, self.enabled = slots, enabled
-        self._ended = deque(self._ended, maxlen=2 * slots)
+        self._ended = deque(self._ended, maxlen=4 * slots)
         self._bell.ring()
 
     def host_trouble(self, trouble: Trouble, seconds: float) -> None:

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from odl_daemon.library.layout import common_folder, layout, name_here
-from odl_daemon.library.placing import Bytes, Copy, accept, bytes_of, exists, folder, holds, parent, place
+from odl_daemon.library.placing import Bytes, Copy, Touched, bytes_of, exists, folder, holds, parent, place
 from odl_daemon.library.reserved import Reserved
 from odl_daemon.model.names import free_name, name_of_url
 from odl_daemon.model.task import Fetched, Intent, Placement, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
-from odl_daemon.together import Together
+from odl_daemon.together import Together, each, in_step
 
 SMALL = 1 << 20
 """Bytes; smaller files are planned and committed many in one thread call."""
@@ -37,8 +37,8 @@ class FolderLibrary:
         self._create = create
         self._choosing = threading.Lock()
         self._reserved = Reserved()
-        self._checks = Together(self._check, small_jobs)
-        self._plans = Together(self._plan, small_jobs)
+        self._checks = Together(each(self._check), small_jobs)
+        self._plans = Together(each(self._plan), small_jobs)
         self._commits = Together(self._commit, small_jobs)
 
     async def check(self, task: Task) -> None:
@@ -54,7 +54,9 @@ class FolderLibrary:
 
     async def commit(self, task: Task, folder: str, intent: Intent) -> None:
         if intent.size > SMALL:
-            await asyncio.to_thread(self._commit, (task, folder, intent))
+            (trouble,) = await asyncio.to_thread(self._commit, [(task, folder, intent)])
+            if trouble is not None:
+                raise trouble
         else:
             await self._commits.ask((task, folder, intent))
 
@@ -170,13 +172,24 @@ class FolderLibrary:
         with _sentences(task), self._open(task) as library:
             return _all_there(library, intent)
 
-    def _commit(self, question: tuple[Task, str, Intent]) -> None:
-        task, scratch, intent = question
+    def _commit(self, orders: Sequence[tuple[Task, str, Intent]]) -> list[Exception | None]:
+        with Touched() as touched:
+            ends = in_step([self._put(*order, touched) for order in orders])
+            try:
+                touched.flush()
+            except OSError as error:
+                return [end or _trouble(task, error) for end, (task, _, _) in zip(ends, orders, strict=True)]
+        with self._choosing:
+            for end, (task, _, _) in zip(ends, orders, strict=True):
+                if end is None:
+                    self._reserved.release(task.id)
+        return ends
+
+    def _put(self, task: Task, scratch: str, intent: Intent, touched: Touched) -> Iterator[None]:
+        """Yields where files that are committed together wait for each other."""
         with _sentences(task), self._open(task) as library:
             for number, file in enumerate(intent.files):
-                _put(library, scratch, file, Copy(task.id, number, task.epoch))
-        with self._choosing:
-            self._reserved.release(task.id)
+                yield from _put_file(library, scratch, file, Copy(task.id, number, task.epoch), touched)
 
 
 class _Taken:
@@ -194,18 +207,18 @@ class _Taken:
         return self._target is not None and exists(str(name), self._target)
 
 
-def _put(library: int, scratch: str, file: Placement, copy: Copy) -> None:
+def _put_file(library: int, scratch: str, file: Placement, copy: Copy, touched: Touched) -> Iterator[None]:
     expected = Bytes(file.size, file.sha256)
     with parent(library, file.path, make=True) as (target, name):
         try:
             with _in_scratch(scratch, file.source) as (source, own):
-                place(source, own, target, name, expected, copy)
+                yield from place(source, own, target, name, expected, copy)
         except FileNotFoundError as error:
-            if accept(target, name, expected):
-                return
-            if _in_scratch_still(scratch, file):
-                raise
-            raise _gone() from error
+            if not holds(name, expected, dir_fd=target):
+                if _in_scratch_still(scratch, file):
+                    raise
+                raise _gone() from error
+        touched.add(target)
 
 
 def _name_of(task: Task, sources: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Self
 
 from odl_daemon.library.layout import TEMPORARY
 from odl_daemon.ports import NameTaken
@@ -145,36 +146,51 @@ def _enter(above: int, name: str, *, make: bool) -> int:
 # --- placing
 
 
-def place(source: int, own: str, target: int, name: str, expected: Bytes, copy: Copy) -> None:
-    """Moves or copies the file `own` of the folder `source` to `name` in the folder `target`, never over anything.
+def place(source: int, own: str, target: int, name: str, expected: Bytes, copy: Copy) -> Iterator[None]:
+    """Moves or copies the file `own` of the folder `source` to `name` in the folder `target`, never over anything;
+    durable when `target` is flushed afterwards.
 
     The same bytes under that name count as placed (the crash came after the move); other bytes raise NameTaken.
-    Raises OSError; FileNotFoundError if the file, or a folder, went away.
+    Raises OSError; FileNotFoundError if the file, or a folder, went away. Yields before its first flush: it costs
+    next to nothing if another file of the same disk is flushed after that moment.
     """
     try:
         with _opened(source, own) as handle:
-            _finish(handle, expected, target)
+            _fit(handle, expected, target)
+            yield
+            os.fsync(handle)
         _move(source, own, target, name)
     except FileExistsError as error:
-        _accept(target, name, expected, error)
+        if not holds(name, expected, dir_fd=target):
+            raise NameTaken(name) from error
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         _copy(source, own, target, name, expected, copy)
-    os.fsync(target)
 
 
-def accept(target: int, name: str, expected: Bytes) -> bool:
-    """Whether the file was placed before; durable then."""
-    if not holds(name, expected, dir_fd=target):
-        return False
-    os.fsync(target)
-    return True
+class Touched:
+    """Folders in which something was placed: `flush` makes that durable, each folder once."""
 
+    def __init__(self) -> None:
+        self._folders: dict[tuple[int, int], int] = {}
 
-def _accept(target: int, name: str, expected: Bytes, error: FileExistsError) -> None:
-    if not holds(name, expected, dir_fd=target):
-        raise NameTaken(name) from error
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._folders.values():
+            os.close(handle)
+
+    def add(self, target: int) -> None:
+        found = os.fstat(target)
+        if (found.st_dev, found.st_ino) not in self._folders:
+            self._folders[found.st_dev, found.st_ino] = os.dup(target)
+
+    def flush(self) -> None:
+        """Raises OSError."""
+        for handle in self._folders.values():
+            os.fsync(handle)
 
 
 @contextmanager
@@ -186,8 +202,8 @@ def _opened(dir_fd: int, name: str) -> Iterator[int]:
         os.close(handle)
 
 
-def _finish(handle: int, expected: Bytes, target: int) -> None:
-    """All bytes on the disk, with the permissions of the folder that they come into. Raises OSError."""
+def _fit(handle: int, expected: Bytes, target: int) -> None:
+    """Gives a file the permissions of the folder that it comes into. Raises OSError."""
     found = os.fstat(handle)
     if found.st_size != expected.size or not stat.S_ISREG(found.st_mode):
         raise FileNotFoundError(errno.ENOENT, "other bytes lie there than those that were planned")
@@ -196,7 +212,6 @@ def _finish(handle: int, expected: Bytes, target: int) -> None:
         with suppress(PermissionError):  # a group that we are not in: the file keeps ours
             os.fchown(handle, -1, into.st_gid)
     os.fchmod(handle, stat.S_IMODE(into.st_mode) & 0o666)
-    os.fsync(handle)
 
 
 def _move(source: int, own: str, target: int, name: str) -> None:
@@ -232,7 +247,8 @@ def _copy(source: int, own: str, target: int, name: str, expected: Bytes, copy: 
         _pour(source, own, handle, expected, target)
         os.link(f"/proc/self/fd/{handle}", name, dst_dir_fd=target, follow_symlinks=True)
     except FileExistsError as error:
-        _accept(target, name, expected, error)
+        if not holds(name, expected, dir_fd=target):
+            raise NameTaken(name) from error
     finally:
         os.close(handle)
 
@@ -246,7 +262,8 @@ def _copy_by_name(source: int, own: str, target: int, name: str, expected: Bytes
         _pour(source, own, handle, expected, target)
         _move(target, copy.name, target, name)
     except FileExistsError as error:
-        _accept(target, name, expected, error)
+        if not holds(name, expected, dir_fd=target):
+            raise NameTaken(name) from error
     finally:
         os.close(handle)
         with suppress(FileNotFoundError):
@@ -257,7 +274,8 @@ def _pour(source: int, own: str, handle: int, expected: Bytes, target: int) -> N
     with _opened(source, own) as file:
         while os.sendfile(handle, file, None, _COPY):
             pass
-    _finish(handle, expected, target)
+    _fit(handle, expected, target)
+    os.fsync(handle)
 
 
 def _remove_older(target: int, copy: Copy) -> None:
