@@ -66,7 +66,11 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
     """
     os.umask(0o077)
     _allow_many_files()
-    with _owned(config.daemon.state_dir), _owned(config.download.temp_dir), _logging(config):
+    with (
+        _owned(config.daemon.state_dir, "[daemon] state_dir"),
+        _owned(config.download.temp_dir, "[download] temp_dir"),
+        _logging(config),
+    ):
         _make_room_for(config.database.url)
         try:
             return asyncio.run(_serve(config, reload))
@@ -357,21 +361,21 @@ def _allow_many_files() -> None:
 
 
 @contextmanager
-def _owned(folder: Path) -> Iterator[None]:
+def _owned(folder: Path, setting: str) -> Iterator[None]:
     """Makes a folder if it is not there, and keeps other daemons out of it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise OperatorError(
-            f"the folder {folder} cannot be used: {error.strerror}; make it writable for this user"
+            f"the folder {folder} cannot be used: {error.strerror}; make it writable for this user, or change {setting}"
         ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
         raise OperatorError(
-            f"another odl-daemon works in {folder}; stop it, or give this one a [daemon] state_dir of its own"
+            f"another odl-daemon works in {folder}; stop it, or give this one a {setting} of its own"
         ) from error
     try:
         yield
