@@ -97,8 +97,9 @@ class _Round:
         return catch
 
     async def _lock(self, sql: Session, ids: Sequence[int]) -> dict[int, dict[str, SqlValue]]:
-        found = await sql.rows(_WAITING_SIDES + sql.skipping, ids=ids)
-        return {number_of(row[0]): dict(zip(SIDE_COLUMNS, row[1:], strict=True)) for row in found}
+        found = await sql.rows(_SIDES + sql.skipping, ids=ids)
+        sides = {number_of(row[0]): dict(zip(SIDE_COLUMNS, row[1:], strict=True)) for row in found}
+        return {task_id: side for task_id, side in sides.items() if side["phase"] == Phase.WAITING}
 
     def _sort(self, task_id: int, side: dict[str, SqlValue], row: SqlRow | None, catch: Catch) -> None:
         if row is None:
@@ -132,9 +133,8 @@ class _Round:
         await sql.run(_SHOW_QUEUED, ids=ids)
 
 
-_WAITING_SIDES: Final = (
-    f"SELECT t.odr_id, {SIDE} FROM odl_task t WHERE t.odr_id IN (:ids) AND t.phase = 'waiting' ORDER BY t.odr_id"
-)
+_SIDES: Final = f"SELECT t.odr_id, {SIDE} FROM odl_task t WHERE t.odr_id IN (:ids) ORDER BY t.odr_id"
+"""The phase is looked at afterwards: asked for here, it would lead SQLite to read all that waits."""
 _SHARED_ROWS: Final = f"SELECT {SHARED} FROM {TABLE} r WHERE r.odr_id IN (:ids) ORDER BY r.odr_id"
 _SHOW_QUEUED: Final = f"UPDATE {TABLE} SET status = {int(SHOWN_AS[Phase.QUEUED])}, comment = '' WHERE odr_id IN (:ids)"
 

@@ -12,7 +12,7 @@ from odl_daemon.store.connection import Lanes
 from odl_daemon.store.listing import JOINED, condition
 from odl_daemon.store.rows import BOTH, task_of
 from odl_daemon.store.schema import TABLE
-from odl_daemon.store.session import Session, SqlRow, number_of, quoted
+from odl_daemon.store.session import Session, SqlRow, number_of, quoted, text_of
 
 WISHES_AT_ONCE = 1_000
 """Tasks in one transaction."""
@@ -60,11 +60,9 @@ class Wishes:
 
 async def _write_some(sql: Session, ids: Sequence[int], wish: Wish, phases: frozenset[Phase]) -> list[int]:
     found = await sql.rows(
-        f"SELECT t.odr_id FROM odl_task t WHERE t.odr_id IN (:ids) AND t.phase IN ({quoted(phases)})"
-        f" ORDER BY t.odr_id{sql.locking}",
-        ids=ids,
+        f"SELECT t.odr_id, t.phase FROM odl_task t WHERE t.odr_id IN (:ids) ORDER BY t.odr_id{sql.locking}", ids=ids
     )
-    return await _write(sql, [number_of(row[0]) for row in found], wish)
+    return await _write(sql, [number_of(task_id) for task_id, phase in found if text_of(phase) in phases], wish)
 
 
 async def _write_page(sql: Session, which: Filter, wish: Wish, before: int | None) -> list[int]:
