@@ -7,8 +7,8 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from odl_daemon.address import address_of
 from odl_daemon.cli.trouble import OperatorTrouble
-from odl_daemon.intake.address import address_of
 
 GREETING_LIMIT: Final = 2.0
 """Seconds until a daemon that is well has greeted."""

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from odl_daemon import __version__
+from odl_daemon.address import address_of
 from odl_daemon.engine.desk import Desk
-from odl_daemon.intake.address import address_of
 from odl_daemon.intake.spoken import REFUSED, answer
 
 log = logging.getLogger(__name__)
