@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.acceptance.until import until
 from tests.download.bench import Bench, benched, kill_aria2c, pids_of_aria2c
 from tests.servers.origin import Origin, Page, content
 
@@ -69,6 +71,27 @@ async def test_a_dead_aria2_is_replaced_and_its_transfers_are_lost(
     assert len(pids_of_aria2c()) == 1
     assert pids_of_aria2c() != before
     assert "will be started anew; its last words:" in caplog.text
+
+
+async def test_a_cancellation_that_is_lost_does_not_keep_a_dead_aria2(bench: Bench) -> None:
+    serve = bench.server._serve_proxy
+
+    async def deaf(listener: socket.socket) -> None:
+        try:
+            await serve(listener)
+        except asyncio.CancelledError:  # as a TaskGroup loses it
+            await asyncio.Event().wait()
+
+    async def replaced() -> None:
+        before = pids_of_aria2c()
+        kill_aria2c()
+        await until(lambda: pids_of_aria2c() not in ([], before))
+        await bench.server.ready()
+
+    bench.server._serve_proxy = deaf
+    await replaced()
+    bench.server._serve_proxy = serve
+    await replaced()
 
 
 async def test_a_closing_transfer_is_gone_when_aria2_dies(bench: Bench, origin: Origin) -> None:

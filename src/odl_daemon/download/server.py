@@ -20,6 +20,9 @@ from odl_daemon.download.transfer import address_of
 
 log = logging.getLogger(__name__)
 
+HEARING = 0.5
+"""Seconds that a cancelled task gets to end before it is cancelled once more."""
+
 
 class Aria2Server:
     """`run` keeps one aria2 running; `transfers` is the table of ours.
@@ -144,8 +147,7 @@ class Aria2Server:
                 group.create_task(self._talk(sandbox, secret), name="talk with aria2"),
             ]
             death = await sandbox.ended()
-            for other in others:
-                other.cancel()
+            await _ended(others)
         if self._distrusted:
             raise SandboxTrouble(f"aria2 does not keep to its settings: {self._distrusted}", "is it a changed aria2c?")
         log.warning("aria2 is gone (%s) and will be started anew; its last words: %s", death, self._quoted())
@@ -202,6 +204,15 @@ class Aria2Server:
         await self.transfers.reconcile(rpc)
         self._up.set()
         log.info("aria2 is up")
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels until it is heard: a TaskGroup before Python 3.13 loses a cancellation that comes in the moment when one
+    of its children fails, and the death of aria2 is such a moment (cpython issue 116720)."""
+    while going := [task for task in tasks if not task.done()]:
+        for task in going:
+            task.cancel()
+        await asyncio.wait(going, timeout=HEARING)
 
 
 class _Distrusted(Exception):
