@@ -62,6 +62,8 @@ class Request:
     url: str
     name: str = ""
     kind: Kind = Kind.URL
+    mkdir: bool = False
+    """Whether the folder may be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,16 @@ class Store(Protocol):
     async def save(self, task: Task) -> None:
         """Saves a task by its holder. Raises LeaseLost if its epoch is no longer the row's."""
 
+    async def lock(self, name: str, task: Task) -> bool:
+        """Whether this is now the one task, on whatever daemon, that has the lock of this name. It keeps it as long
+        as its holder keeps the lease."""
+
+    async def unlock(self, name: str, task: Task) -> None: ...
+
+    async def reserve(self, task: Task, payer: str, size: int) -> int:
+        """Sets so many bytes of a payer's room aside for this task, instead of those before, and returns what all
+        living tasks of that payer have set aside, this one included."""
+
 
 # --- the downloader ---------------------------------------------------------------------------------------
 
@@ -225,6 +237,15 @@ class Library(Protocol):
     async def check(self, task: Task) -> None:
         """Raises Trouble if the target cannot take the task's files; cheap, asked before the download."""
 
+    def lock_of(self, task: Task) -> str:
+        """The name of the lock that a plan and its commit need; "" if they need none."""
+
+    async def payer(self, task: Task) -> str:
+        """Whose room the task's bytes take; "" if nobody counts. Raises Trouble."""
+
+    async def fits(self, task: Task, size: int) -> None:
+        """Raises Trouble if the payer may not have so many more bytes."""
+
     async def plan(self, task: Task, folder: str, fetched: Fetched) -> Intent:
         """Chooses safe and free names, and names the bytes. An earlier intent of the task is kept unless
         other bytes took its place meanwhile. Raises Trouble."""
@@ -232,6 +253,7 @@ class Library(Protocol):
     async def landed(self, task: Task, intent: Intent) -> bool:
         """Whether everything that was intended is in the library already."""
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> None:
+    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
         """Writes what was intended, without ever replacing anything; what is there already with the same
-        bytes counts as written. Durable on return. Raises NameTaken or Trouble."""
+        bytes counts as written. Durable on return. Returns the intent as it was carried out: a library may have
+        the last word on names. Raises NameTaken or Trouble."""

@@ -61,6 +61,17 @@ class Stage:
     def phases(self) -> list[Phase]:
         return [task.phase for task in self.saved]
 
+    # --- what a library without locks and quotas says
+
+    def lock_of(self, task: Task) -> str:
+        return ""
+
+    async def payer(self, task: Task) -> str:
+        return ""
+
+    async def fits(self, task: Task, size: int) -> None:
+        """There is room."""
+
     # --- store
 
     async def save(self, task: Task) -> None:
@@ -111,9 +122,10 @@ class Stage:
     async def landed(self, task: Task, intent: Intent) -> bool:
         return self.was_landed
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> None:
+    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
         outcome = self.commits.pop(0) if len(self.commits) > 1 else self.commits[0]
         if isinstance(outcome, NameTaken | Trouble):
             raise outcome
         if callable(outcome):
             outcome()
+        return intent

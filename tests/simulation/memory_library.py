@@ -52,6 +52,7 @@ class MemoryLibrary:
         self._process = process
         self._disk = disk
         self._sources = sources
+        self._remote = remote
         self._line = Line(process, local=True)
         self._writing = Line(process, local=not remote)
         """A server writes on while its caller is frozen or dead; a thread of ours does not."""
@@ -91,6 +92,15 @@ class MemoryLibrary:
         self._reserved[path] = task.id
         return Intent(path, (Placement(file.name, path, file.size, lying.content),))
 
+    def lock_of(self, task: Task) -> str:
+        return f"library {task.library}" if self._remote else ""
+
+    async def payer(self, task: Task) -> str:
+        return ""
+
+    async def fits(self, task: Task, size: int) -> None:
+        """There is room for everything."""
+
     async def landed(self, task: Task, intent: Intent) -> bool:
         return await self._line.call(lambda: self._landed(intent))
 
@@ -98,7 +108,7 @@ class MemoryLibrary:
         there = self._shelves.files.get(intent.path)
         return there is not None and there.content == intent.files[0].sha256
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> None:
+    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
         self._shelves.began(task, self._process)
         large = intent.size > PLANNED_AT_ONCE
         self.commits += large
@@ -110,6 +120,7 @@ class MemoryLibrary:
             await self._writing.call(lambda: self._commit(task, folder, intent, wrong), seconds)
         finally:
             self.commits -= large
+        return intent
 
     def _commit(self, task: Task, folder: str, intent: Intent, wrong: str) -> None:
         if self._disk.full:

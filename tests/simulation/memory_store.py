@@ -79,6 +79,15 @@ class MemoryStore:
     async def settle(self, tasks: Sequence[Task]) -> list[int]:
         return await self._line.call(lambda: self._table.settle(tasks))
 
+    async def lock(self, name: str, task: Task) -> bool:
+        return await self._line.call(lambda: self._table.lock(name, task))
+
+    async def unlock(self, name: str, task: Task) -> None:
+        await self._line.call(lambda: self._table.unlock(name, task))
+
+    async def reserve(self, task: Task, payer: str, size: int) -> int:
+        raise AssertionError("the libraries of the simulation have no quota")
+
     async def save(self, task: Task) -> None:
         if self._process.dead:
             raise asyncio.CancelledError

@@ -57,6 +57,8 @@ class Table:
         self.watch = watch
         self.shared: dict[int, Shared] = {}
         self.sides: dict[int, Side] = {}
+        self.locks: dict[str, tuple[int, int]] = {}
+        """Whose claim has a lock: id and epoch."""
         self.last_id = 0
 
     # --- what others do to the shared table
@@ -73,6 +75,26 @@ class Table:
         """Somebody puts another request into the row."""
         row = self.shared[task_id]
         row.url, row.status, row.comment = url, 1, ""
+
+    # --- locks
+
+    def lock(self, name: str, task: Task) -> bool:
+        owner = self.locks.get(name)
+        if owner not in (None, (task.id, task.epoch)) and self._is_alive(owner):
+            return False
+        self.locks[name] = (task.id, task.epoch)
+        return True
+
+    def unlock(self, name: str, task: Task) -> None:
+        if self.locks.get(name) == (task.id, task.epoch):
+            del self.locks[name]
+
+    def _is_alive(self, claim: tuple[int, int]) -> bool:
+        task_id, epoch = claim
+        side = self.sides.get(task_id)
+        if side is None or side.task.epoch != epoch:
+            return False
+        return bool(side.task.holder) and side.lease_until > self._now()
 
     # --- for the doors
 

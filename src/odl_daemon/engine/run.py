@@ -27,6 +27,8 @@ class Run:
         self.progress = task.progress
         self.before = task.progress.done
         """Bytes that the best earlier attempt brought."""
+        self.reserved = 0
+        """Bytes that are set aside for it where its library has a quota."""
         self.wish: Wish | None = task.wish
         self.lost = False
         """The lease is somebody else's."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, assert_never
 
+from odl_daemon.engine.locks import Locks
 from odl_daemon.engine.news import News
 from odl_daemon.engine.run import Left, Run
 from odl_daemon.model.lifecycle import Event, advance
@@ -93,6 +94,7 @@ class Worker:
         self._host_trouble = host_trouble
         self._clock = clock
         self._rng = rng
+        self._locks = Locks(store, rng)
         self._commit_turns = asyncio.Semaphore(commits)
         self._small_turns = asyncio.Semaphore(SMALL_COMMITS)
 
@@ -167,6 +169,7 @@ class Worker:
             fetched = await self._transfer(run, self._scratch.path(run.task.id))
         self._stop_clock(run)
         self._check_size(fetched.size)
+        await self._reserve(run, fetched.size)
         run.progress = Progress(fetched.size, fetched.size, 0, run.progress.validator)
         intent = await self._planned_at_once(run, fetched)
         fetched = replace(fetched, holder=self._holder)
@@ -207,6 +210,7 @@ class Worker:
         self._check_size(max(progress.done, progress.total or 0))
         if total_is_news:
             await self._check_room(progress)
+            await self._reserve(run, progress.total or 0)
 
     def _check_size(self, size: int) -> None:
         if 0 < self.limits.max_size < size:
@@ -221,6 +225,22 @@ class Worker:
         if missing >= LOOK_AT_THE_DISK_FROM and missing > await self._scratch.free():
             raise Trouble(Reason.DISK_FULL, "the server's disk has no room for this file now", Remedy.RETRY)
 
+    async def _reserve(self, run: Run, size: int) -> None:
+        """Sets room aside where the library's owner has a quota, one task after the other: two of them must not
+        count on the same room. Raises Trouble."""
+        if run.reserved == size:
+            return
+        payer = await self._library.payer(run.task)
+        if payer:
+            async with self._locks.held(f"quota {payer}", run.task):
+                reserved = await self._store.reserve(run.task, payer, size)
+                try:
+                    await self._library.fits(run.task, reserved)
+                except Trouble:
+                    await self._store.reserve(run.task, payer, 0)
+                    raise
+        run.reserved = size
+
     def _stop_clock(self, run: Run) -> None:
         if run.clock_runs:
             run.task = replace(run.task, spent=run.stop_clock())
@@ -229,16 +249,41 @@ class Worker:
 
     async def _commit(self, run: Run, *, planned: bool) -> None:
         """Puts the bytes into the library, exactly once: the intent is durable before anything is written."""
-        for _ in range(NAMES_TO_TRY):
-            if not planned:
-                await self._plan(run)
-            try:
-                await self._write(run)
-                return
-            except NameTaken:
-                log.info("task %d: somebody took the name that it was to have, choosing another", run.task.id)
-                planned = False
+        async with self._turn(run), self._alone(run):
+            for _ in range(NAMES_TO_TRY):
+                if not planned:
+                    await self._plan(run)
+                try:
+                    await self._write(run)
+                    return
+                except NameTaken:
+                    log.info("task %d: somebody took the name that it was to have, choosing another", run.task.id)
+                    planned = False
         raise Trouble(Reason.COMMIT_FAILED, "no free name was found in the target folder", Remedy.RETRY)
+
+    @asynccontextmanager
+    async def _turn(self, run: Run) -> AsyncIterator[None]:
+        """Waits for the task's turn to commit."""
+        fetched = run.task.fetched
+        small = fetched is not None and fetched.size <= PLANNED_AT_ONCE
+        turns = self._small_turns if small else self._commit_turns
+        async with run.leavable():
+            await turns.acquire()
+        try:
+            yield
+        finally:
+            turns.release()
+
+    @asynccontextmanager
+    async def _alone(self, run: Run) -> AsyncIterator[None]:
+        """Nobody else commits into this library, if it needs that."""
+        task, name = run.task, self._library.lock_of(run.task)
+        async with run.leavable():
+            await self._locks.acquire(name, task)
+        try:
+            yield
+        finally:
+            await self._locks.release(name, task)
 
     async def _plan(self, run: Run) -> None:
         fetched = run.task.fetched
@@ -250,16 +295,11 @@ class Worker:
         await self._store.save(run.task)
 
     async def _write(self, run: Run) -> None:
-        """Carries the intent out when its turn comes; nothing leaves it in the middle."""
+        """Carries the intent out; nothing leaves it in the middle."""
         intent = run.task.intent
         assert intent is not None, "a commit is planned first"
-        turns = self._small_turns if intent.size <= PLANNED_AT_ONCE else self._commit_turns
-        async with run.leavable():
-            await turns.acquire()
-        try:
-            await self._library.commit(run.task, self._scratch.path(run.task.id), intent)
-        finally:
-            turns.release()
+        done = await self._library.commit(run.task, self._scratch.path(run.task.id), intent)
+        run.task = replace(run.task, intent=done)
 
     def committed(self, task: Task) -> Ending:
         """The ending of a task whose files are in the library."""

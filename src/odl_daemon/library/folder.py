@@ -52,13 +52,24 @@ class FolderLibrary:
     async def landed(self, task: Task, intent: Intent) -> bool:
         return await asyncio.to_thread(self._landed, task, intent)
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> None:
+    def lock_of(self, task: Task) -> str:
+        """None is needed: a move never replaces anything."""
+        return ""
+
+    async def payer(self, task: Task) -> str:
+        return ""
+
+    async def fits(self, task: Task, size: int) -> None:
+        """A folder has no quota."""
+
+    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
         if intent.size > SMALL:
             (trouble,) = await asyncio.to_thread(self._commit, [(task, folder, intent)])
             if trouble is not None:
                 raise trouble
         else:
             await self._commits.ask((task, folder, intent))
+        return intent
 
     # --- the library
 

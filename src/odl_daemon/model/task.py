@@ -80,6 +80,13 @@ class Reason(StrEnum):
     BAD_URL = "bad_url"
     BAD_TARGET = "bad_target"
     LIBRARY_MISSING = "library_missing"
+    LIBRARY_DAMAGED = "library_damaged"
+    LIBRARY_ENCRYPTED = "library_encrypted"
+    LIBRARY_READ_ONLY = "library_read_only"
+    LIBRARY_AWAY = "library_away"
+    NOT_ALLOWED = "not_allowed"
+    FOLDER_MISSING = "folder_missing"
+    OVER_QUOTA = "over_quota"
     NOT_FOUND = "not_found"
     FORBIDDEN = "forbidden"
     LOGIN_NEEDED = "login_needed"
@@ -217,6 +224,8 @@ class Task:
     intent: Intent | None = None
     mark: str = ""
     """Fingerprint of the shared row that this task was made from."""
+    mkdir: bool = False
+    """Whether a target folder that is not there may be made."""
 
     @property
     def final(self) -> bool:

@@ -104,6 +104,7 @@ class _Addition:
                 target=request.path,
                 name=request.name,
                 mark=found[number].mark,
+                mkdir=request.mkdir,
             )
             for number, request in zip(ids, self._requests, strict=True)
         ]

@@ -136,7 +136,7 @@ class Lanes:
     def _lane(self, database: Database, queue: asyncio.Queue[Unit[Any] | None], *, writes: bool) -> Lane:
         return Lane(
             database=database,
-            dialect=self._address.dialect,
+            address=self._address,
             queue=queue,
             outage=self._outage,
             closing=self._closing,
@@ -160,7 +160,7 @@ class Lane:
         self,
         *,
         database: Database,
-        dialect: str,
+        address: Address,
         queue: asyncio.Queue[Unit[Any] | None],
         outage: Outage,
         closing: asyncio.Event,
@@ -169,7 +169,8 @@ class Lane:
         skip_locked: bool,
     ) -> None:
         self._database = database
-        self._dialect = dialect
+        self._address = address
+        self._dialect = address.dialect
         self._queue = queue
         self._outage = outage
         self._closing = closing
@@ -258,6 +259,10 @@ class Lane:
 
     async def _call(self) -> Session:
         """Takes a connection and readies it for units of work."""
+        if self._dialect == "sqlite":
+            from odl_daemon.store.sqlite import try_file
+
+            try_file(self._address.place)
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self._database.connection())
             session = await self._open(connection.raw_connection)

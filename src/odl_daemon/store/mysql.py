@@ -32,6 +32,7 @@ class MysqlSession:
 
     now = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
     locking = " FOR UPDATE"
+    unless_there = " ON DUPLICATE KEY UPDATE odr_id = odr_id"
     # only what names the index's first columns in its order is read by loose steps
     waiting_owners = "SELECT owner FROM (SELECT DISTINCT phase, owner FROM odl_task WHERE phase = 'waiting') queue"
     next_dues = "SELECT MIN(due) FROM odl_task WHERE phase = 'waiting' AND due > :at GROUP BY phase, owner"

@@ -36,7 +36,7 @@ SHARED: Final = "r.odr_id, r.repo_id, r.path, r.url, r.owner, CAST(r.timestamp A
 SIDE_COLUMNS: Final = (
     *("phase", "wish", "holder", "epoch", "lease_until", "due", "attempt", "strikes", "spent", "reason", "kind"),
     *("name", "target", "path_done", "done", "total", "validator", "sha256", "fetched", "intent", "mark"),
-    *("created", "changed"),
+    *("created", "changed", "mkdir"),
 )
 SIDE: Final = ", ".join(f"t.{column}" for column in SIDE_COLUMNS)
 """What is read of our side table (as t), after SHARED."""
@@ -154,6 +154,7 @@ def known_task(shared: SharedRow, side: dict[str, SqlValue]) -> Task:
         fetched=_fetched(text_of(side["fetched"])),
         intent=_intent(text_of(side["intent"])),
         mark=text_of(side["mark"]),
+        mkdir=bool(side["mkdir"]),
     )
 
 
@@ -185,6 +186,7 @@ def side_values(task: Task, *, lease_until: int = 0, wish: str | None = None) ->
         "mark": task.mark,
         "created": micros(task.created),
         "changed": micros(task.changed),
+        "mkdir": int(task.mkdir),
     }
 
 

@@ -94,14 +94,16 @@ async def _index_status(sql: Session) -> None:
         log.info("the table %s gets no index on status (%s): looks at it are slower", TABLE, error.args[-1])
 
 
-async def _side_table(sql: Session, dialect: str) -> None:
+async def _our_tables(sql: Session, dialect: str) -> None:
+    await _make(sql, "odl_lock", _LOCK[dialect])
+    await _make(sql, "odl_reserved", _RESERVED[dialect])
     await _make(sql, "odl_task", _TASK[dialect])
     if dialect == "sqlite":
         for name, columns in _INDEXES.items():
             await sql.run(f"CREATE INDEX IF NOT EXISTS odl_task_{name} ON odl_task ({columns})")
 
 
-STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_side_table,)
+STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_our_tables,)
 """Each brings the tables one version further; what is released is never changed, only followed by another.
 Every step can be taken again after a crash in its middle: MySQL commits each of its statements by itself."""
 
@@ -167,7 +169,19 @@ _TASK_COLUMNS: Final = """
     intent MEDIUMTEXT NOT NULL,
     mark VARCHAR(40) NOT NULL,
     created BIGINT NOT NULL,
-    changed BIGINT NOT NULL"""
+    changed BIGINT NOT NULL,
+    mkdir SMALLINT NOT NULL"""
+
+_LOCK: Final = {
+    "mysql": f"(name VARCHAR(255) NOT NULL PRIMARY KEY, odr_id BIGINT NOT NULL, epoch BIGINT NOT NULL) {_OURS}",
+    "sqlite": "(name VARCHAR(255) NOT NULL PRIMARY KEY, odr_id INTEGER NOT NULL, epoch BIGINT NOT NULL)",
+}
+
+_RESERVED: Final = {
+    "mysql": "(odr_id BIGINT NOT NULL PRIMARY KEY, payer VARCHAR(255) NOT NULL, size BIGINT NOT NULL,"
+    f" INDEX odl_reserved_payer (payer)) {_OURS}",
+    "sqlite": "(odr_id INTEGER NOT NULL PRIMARY KEY, payer VARCHAR(255) NOT NULL, size BIGINT NOT NULL)",
+}
 
 _TASK: Final = {
     "mysql": "(odr_id BIGINT NOT NULL PRIMARY KEY,"

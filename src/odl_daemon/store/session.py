@@ -37,6 +37,8 @@ class Session(Protocol):
     """Ends a SELECT whose rows nobody else may change before the unit is over."""
     skipping: str
     """Like `locking`, but passes over rows that others have locked, where the server can do that."""
+    unless_there: str
+    """Ends an INSERT that leaves a row alone whose key is there already."""
     waiting_owners: str
     """SQL: the owners of all waiting tasks, by steps through the index: one step an owner."""
     next_dues: str

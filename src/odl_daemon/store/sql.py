@@ -17,6 +17,7 @@ from odl_daemon.store.connection import Lanes
 from odl_daemon.store.journal import Journal
 from odl_daemon.store.leases import Leases
 from odl_daemon.store.listing import Listing
+from odl_daemon.store.locks import Locks
 from odl_daemon.store.schema import prepare
 from odl_daemon.store.strangers import Strangers
 from odl_daemon.store.wishes import Wishes
@@ -47,6 +48,7 @@ class SqlStore:
         self._claims = Claims(self._lanes, lease)
         self._leases = Leases(self._lanes, lease)
         self._journal = Journal(self._lanes)
+        self._locks = Locks(self._lanes)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -122,3 +124,12 @@ class SqlStore:
 
     async def save(self, task: Task) -> None:
         await self._journal.save(task)
+
+    async def lock(self, name: str, task: Task) -> bool:
+        return await self._locks.lock(name, task.id, task.epoch)
+
+    async def unlock(self, name: str, task: Task) -> None:
+        await self._locks.unlock(name, task.id, task.epoch)
+
+    async def reserve(self, task: Task, payer: str, size: int) -> int:
+        return await self._locks.reserve(task.id, payer, size)

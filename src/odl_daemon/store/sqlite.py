@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
@@ -32,6 +34,7 @@ class SqliteSession:
     now = "(CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000)"
     locking = ""
     skipping = ""
+    unless_there = " ON CONFLICT DO NOTHING"
     waiting_owners = _OWNERS
     next_dues = f"""SELECT (SELECT MIN(t.due) FROM odl_task t WHERE t.phase = 'waiting' AND t.owner = queue.owner
         AND t.due > :at) FROM ({_OWNERS}) queue"""
@@ -145,8 +148,18 @@ def driven(work: Awaitable[T]) -> T:
     raise RuntimeError("a unit of work on SQLite may wait for nothing but its own statements")
 
 
+def try_file(path: str) -> None:
+    """Opens the database's file, or makes it. Raises OSError.
+
+    SQLite's own words would say less, and aiosqlite leaves a thread behind whose first connection fails.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def fault(error: BaseException) -> Fault:
     """What an error means, by SQLite's primary result code (https://sqlite.org/rescode.html)."""
+    if isinstance(error, OSError):
+        return Fault.AWAY if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else Fault.DENIED
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _FAULTS:
