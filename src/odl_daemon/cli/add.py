@@ -54,7 +54,14 @@ def _links(urls: Sequence[str]) -> tuple[list[Source], list[str]]:
 
 
 def _request(link: Source, folder: str, words: Namespace) -> dict[str, object]:
-    return {"owner": words.owner, "library": words.library, "path": folder, "url": link.url, "name": words.name}
+    return {
+        "owner": words.owner,
+        "library": words.library,
+        "path": folder,
+        "url": link.url,
+        "name": words.name,
+        "mkdir": words.mkdir,
+    }
 
 
 def _write(counter: Counter, requests: Sequence[dict[str, object]], *, as_json: bool) -> None:

@@ -100,6 +100,7 @@ def _add_flags(add: argparse.ArgumentParser) -> None:
     add.add_argument("urls", metavar="URL", nargs="+", help='a link; "-" reads a list of links from standard input')
     add.add_argument("--library", metavar="ID", default="default", help="the library (default: default)")
     add.add_argument("--path", metavar="/DIR", default="/", help="the folder in the library (default: /)")
+    add.add_argument("--mkdir", action="store_true", help="make the folder if the library does not have it")
     add.add_argument("--owner", metavar="USER", default="local", help="whose task it is (default: local)")
     add.add_argument("--name", metavar="NAME", default="", help="the file's name (default: what the source says)")
     add.add_argument("--json", action="store_true", help="print the tasks as a JSON array")

@@ -158,7 +158,10 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
     assert isinstance(temp_dir, Path)
     assert isinstance(state_dir, Path)
     assert isinstance(library, Path)
-    if _lies_in(library, temp_dir):
+    kind = values["library"]["kind"]
+    if kind != "folder" and values["library"]["socket"] is None:
+        yield f'[library] kind = "{kind}" needs [library] socket, the path of seaf-server\'s seafile.sock'
+    if kind == "folder" and _lies_in(library, temp_dir):
         yield f"[library] folder {library} lies in [download] temp_dir {temp_dir}, which is swept: keep them apart"
     if _lies_in(state_dir, temp_dir):
         yield (

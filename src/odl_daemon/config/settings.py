@@ -162,19 +162,51 @@ class Download:
 class Library:
     """Where finished files end up."""
 
-    kind: str = field(metadata=_key(kinds.choice("folder"), "folder", "What sort of library it is."))
+    kind: str = field(
+        metadata=_key(
+            kinds.choice("folder", "seafile-rpc", "seafile-http"),
+            "folder",
+            '"folder": each library is a folder on this host. "seafile-rpc": libraries of the Seafile server on this '
+            'host, which takes the files out of temp_dir itself. "seafile-http": the same, with the files sent to its '
+            "file server, for a server in a container.",
+        )
+    )
+    socket: Path | None = field(
+        metadata=_key(
+            kinds.optional_path(),
+            "",
+            "For both kinds of Seafile: the socket of seaf-server, `seafile-server-latest/runtime/seafile.sock` in the "
+            "folder where Seafile is installed. The daemon must run as the user of seaf-server.",
+        )
+    )
+    path_map: str = field(
+        metadata=_key(
+            kinds.text(r"|/[^=\x00-\x1f]*=/[^=\x00-\x1f]*", '"/our/folder=/their/folder"'),
+            "",
+            'For "seafile-rpc": where the server finds what we have in a folder, as `/our/folder=/their/folder`, if '
+            "the two see different paths.",
+        )
+    )
+    file_server: str = field(
+        metadata=_key(
+            kinds.text(r"https?://[^\s]+", "an http or https URL"),
+            "http://127.0.0.1:8082",
+            'For "seafile-http": the URL of Seafile\'s file server.',
+        )
+    )
     folder: Path = field(
         metadata=_key(
             kinds.folder_path(),
             "library",
-            "Each library is a folder in here. The folder itself, and in it the library `default`, are made at start.",
+            'For "folder": each library is a folder in here. The folder itself, and in it the library `default`, are '
+            "made at start.",
         )
     )
     create: bool = field(
         metadata=_key(
             kinds.flag(),
             False,
-            "Whether a library that does not exist is made when a task names it.",
+            'For "folder": whether a library that does not exist is made when a task names it.',
             "A mistyped name then ends in a sentence rather than in a new folder.",
         )
     )

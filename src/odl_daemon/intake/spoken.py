@@ -1,6 +1,6 @@
 """What is said through the control door: a request as a JSON object, its answer as another.
 
-    {"do": "add", "requests": [{"owner", "library", "path", "url", "name"}, ...]}  -> the tasks, in this order
+    {"do": "add", "requests": [{"owner", "library", "path", "url", "name", "mkdir"}, ...]}  -> the tasks, in this order
     {"do": "tasks", "owner", "phases", "statuses", "ids", "limit", "before"}       -> tasks, the newest first
     {"do": "wish", "ids": [...], "wish": "pause"}      -> [{"id", "granted", "sentence"}, ...]
     {"do": "retry_failed", "owner"}                    -> how many
@@ -99,7 +99,10 @@ def _request(asked: dict[str, object]) -> Request:
             f"an owner has {LONGEST_OWNER} characters at most, a library {LONGEST_LIBRARY}: the table holds no more"
         )
     name = _text(asked, "name")
-    return Request(owner, library, path, link.url, names.safe_name(name) if name else "", link.kind)
+    mkdir = asked.get("mkdir", False)
+    if not isinstance(mkdir, bool):
+        raise Senseless("mkdir: expected true or false")
+    return Request(owner, library, path, link.url, names.safe_name(name) if name else "", link.kind, mkdir)
 
 
 def _filter(asked: dict[str, object]) -> Filter:
