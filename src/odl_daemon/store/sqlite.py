@@ -6,6 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import aiosqlite
@@ -149,11 +150,17 @@ def driven(work: Awaitable[T]) -> T:
 
 
 def try_file(path: str) -> None:
-    """Opens the database's file, or makes it. Raises OSError.
+    """Raises OSError if this cannot be the file of a database.
 
-    SQLite's own words would say less, and aiosqlite leaves a thread behind whose first connection fails.
+    SQLite's own words would say less, and aiosqlite leaves a thread behind whose first connection fails. The file is
+    not opened: closing it would drop the locks that other connections of this process have on it
+    (https://sqlite.org/howtocorrupt.html, 2.2).
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {file.parent}")
+    if not os.access(file if file.exists() else file.parent, os.R_OK | os.W_OK):
+        raise PermissionError(errno.EACCES, f"{path} cannot be written")
 
 
 def fault(error: BaseException) -> Fault:
