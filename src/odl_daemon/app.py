@@ -11,7 +11,7 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,10 +32,10 @@ from odl_daemon.engine.dispatcher import Dispatcher
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
 from odl_daemon.engine.worker import Limits, Worker
+from odl_daemon.fittings import events_door_of, library_of
 from odl_daemon.health import ServiceManager
 from odl_daemon.intake.control import ControlDoor
 from odl_daemon.intake.table import TableDoor
-from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.logs import logging_to
 from odl_daemon.model.patience import Patience
 from odl_daemon.ports import StoreAway, Trouble
@@ -51,8 +51,6 @@ STUCK_AFTER = 30.0
 """Seconds that one round of the dispatcher may take while the database answers."""
 
 OPEN_FILES = 8192
-
-DEFAULT_LIBRARY = "default"
 
 
 class OperatorError(Exception):
@@ -140,7 +138,7 @@ class House:
             store=store,
             downloader=self._downloader,
             scratch=scratch,
-            library=_library(config, small_jobs),
+            library=library_of(config, small_jobs),
             news=news,
             holder=holder,
             limits=_limits(config),
@@ -170,6 +168,7 @@ class House:
         )
         self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
         self._table = TableDoor(desk=self._desk, poll=config.intake.poll, rng=rng)
+        self._events = events_door_of(config, self._desk)
         self._name = holder
 
     async def live(self, stop: Stop, manager: ServiceManager) -> None:
@@ -198,6 +197,8 @@ class House:
             group.create_task(self._table.serve(), name="table door"),
             group.create_task(manager.keep_alive(self._stuck), name="watchdog"),
         ]
+        if self._events is not None:
+            doors.append(group.create_task(self._events.serve(), name="events door"))
         manager.ready(f"{self._name} is working")
         log.info("%s is working", self._name)
         await stop.asked.wait()
@@ -243,15 +244,6 @@ def holder_name(state_dir: Path) -> str:
         machine = ""
     digest = hashlib.sha256(f"{machine}\0{state_dir.resolve()}".encode()).hexdigest()[:8]
     return f"{socket.gethostname()}-{digest}"
-
-
-def _library(config: Config, small_jobs: Executor) -> FolderLibrary:
-    root = config.library.folder
-    for folder in (root, root / DEFAULT_LIBRARY):
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            folder.chmod(0o755)  # for its readers, whatever our own umask is
-    return FolderLibrary(root, create=config.library.create, small_jobs=small_jobs)
 
 
 def _limits(config: Config) -> Limits:

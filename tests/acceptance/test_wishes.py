@@ -327,17 +327,28 @@ async def _living(start_daemon: StartDaemon, origin: Origin, table: Table) -> tu
 
 
 async def _begin(daemon: Daemon, origin: Origin) -> dict[str, int]:
-    """One task is fetching, one stands in line for the only slot, one for its claim; and one was paused before."""
-    tasks: dict[str, int] = {}
+    """One task is fetching, one stands in line for the only slot, one for its claim; and one was paused before. When
+    that one leaves, its place and one in line are claimed in the same moment: a task has just ended."""
     for phase in ("paused", "fetching", "queued", "waiting"):
         origin.pages[f"/{phase}"] = _gated()
-        (tasks[phase],) = await daemon.add(origin.url(f"/{phase}"))
-        if phase in ("paused", "fetching"):
-            await _until_halfway(daemon, tasks[phase])
-        if phase == "paused":
-            await daemon.odl("pause", str(tasks[phase]))
-        await _until(daemon, tasks[phase], phase)
-    return tasks
+    (paused,) = await daemon.add(origin.url("/paused"))
+    await _until_halfway(daemon, paused)
+    fetching, queued = await daemon.add(origin.url("/fetching"), origin.url("/queued"))
+    await daemon.odl("pause", str(paused))
+    await _until_halfway(daemon, fetching)
+    tasks = {"paused": paused, "fetching": fetching, "queued": queued}
+    for phase, task_id in tasks.items():
+        await _until(daemon, task_id, phase)
+    return tasks | {"waiting": await _one_that_waits(daemon, origin)}
+
+
+async def _one_that_waits(daemon: Daemon, origin: Origin) -> int:
+    """A task that is not claimed: nothing ended of late."""
+    while True:
+        (task_id,) = await daemon.add(origin.url("/waiting"))
+        if await _is(daemon, task_id, "waiting"):
+            return task_id
+        await daemon.odl("cancel", str(task_id))
 
 
 def _gated() -> Page:

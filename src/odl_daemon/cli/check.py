@@ -51,7 +51,7 @@ def _checks(path: Path | None) -> Iterator[tuple[str, Verdict]]:
     aria2c = _aria2c(config)
     yield "aria2c", aria2c
     yield "sandbox", asyncio.run(_sandbox(config)) if aria2c.good else Verdict(False, "not tried: it needs aria2c")
-    yield "library", _folder(config.library.folder, "[library] folder")
+    yield "library", _library(config)
     yield "temp space", _folder(config.download.temp_dir, "[download] temp_dir")
 
 
@@ -111,6 +111,25 @@ async def _sandbox(config: Config) -> Verdict:
     if isolation is Isolation.PROXY_ONLY:
         return Verdict(True, 'aria2 runs WITHOUT a sandbox, as [guard] isolation = "proxy-only" says')
     return Verdict(True, "aria2 answers in it")
+
+
+def _library(config: Config) -> Verdict:
+    if config.library.kind == "folder":
+        return _folder(config.library.folder, "[library] folder")
+    assert config.library.socket is not None, "the config says so"
+    return asyncio.run(_seaf_server(config.library.socket))
+
+
+async def _seaf_server(socket: Path) -> Verdict:
+    """Whether a server answers, by asking for a library that nobody has."""
+    from odl_daemon.library.seaf_server import SeafServer
+    from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
+
+    try:
+        await SeafServer(Searpc(socket, limit=TRY_LIMIT)).repo("00000000-0000-4000-8000-000000000000")
+    except (Refused, ServerAway, Unanswered) as error:
+        return Verdict(False, f"{error}; see that seaf-server runs, as this user, and look at [library] socket")
+    return Verdict(True, f"the Seafile server at {socket} answers")
 
 
 def _folder(folder: Path, name: str) -> Verdict:

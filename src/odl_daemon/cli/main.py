@@ -85,7 +85,7 @@ def parser(chosen: str = "") -> argparse.ArgumentParser:
     for name in [chosen] if chosen else _COMMANDS:
         told, does, flags = _COMMANDS[name]
         command = commands.add_parser(name, help=told, description=told[0].upper() + told[1:] + ".")
-        command.set_defaults(command_of=does, wish=name, reads_config_itself=name == "check")
+        command.set_defaults(command_of=does, wish=name, reads_config_itself=name in _WITHOUT_CONFIG)
         flags(command)
     return odl
 
@@ -137,6 +137,10 @@ def _config_flags(config: argparse.ArgumentParser) -> None:
     config.add_argument("--json", action="store_true", help="print a JSON object")
 
 
+def _import_flags(imported: argparse.ArgumentParser) -> None:
+    imported.add_argument("folder", metavar="DIR", type=Path, help="the folder conf of the Seafile installation")
+
+
 def _ids(command: argparse.ArgumentParser) -> None:
     command.add_argument("ids", metavar="ID", nargs="+", type=_above_zero)
 
@@ -164,8 +168,16 @@ _COMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None
     "retry": ("try ended tasks again", "ask:ask", _retry_flags),
     "check": ("check whether the daemon can work here", "check:check", _no_flags),
     "config": ("print the settings in force, secrets hidden", "show_config:show_config", _config_flags),
+    "import-seafevents": (
+        "print a config file made from a Seafile installation",
+        "import_seafevents:import_seafevents",
+        _import_flags,
+    ),
 }
 """For each command what it is for, where it lives, and what it takes."""
+
+_WITHOUT_CONFIG = ("check", "import-seafevents")
+"""These read the settings by themselves, or none."""
 
 
 if __name__ == "__main__":

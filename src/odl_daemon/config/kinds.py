@@ -76,7 +76,7 @@ def size() -> Kind:
 
 def folder_path() -> Kind:
     def read(value: object, folder: Path) -> Path:
-        return folder / Path(_path(value)).expanduser()
+        return folder / _expanded(_path(value))
 
     return Kind("a folder, absolute or counted from the folder of the config file", read)
 
@@ -85,7 +85,7 @@ def optional_path() -> Kind:
     """None if nothing is written."""
 
     def read(value: object, folder: Path) -> Path | None:
-        return folder / Path(_path(value)).expanduser() if value != "" else None
+        return folder / _expanded(_path(value)) if value != "" else None
 
     return Kind('a path, absolute or counted from the folder of the config file; or ""', read)
 
@@ -93,7 +93,7 @@ def optional_path() -> Kind:
 def program() -> Kind:
     def read(value: object, folder: Path) -> str:
         words = _path(value)
-        return str(folder / Path(words).expanduser()) if "/" in words else words
+        return str(folder / _expanded(words)) if "/" in words else words
 
     return Kind("the name of a program, or its path", read)
 
@@ -140,6 +140,13 @@ def _text(value: object) -> str:
 def _path(value: object) -> str:
     words = _text(value)
     return _held_by(words, words != "" and "\0" not in words)
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # a user whom this host does not know
+        raise ValueError(path) from error
 
 
 def _number(value: object, *kinds: type[N]) -> N:

@@ -44,6 +44,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     written = _from_file(file, mistakes) if file else {}
     written |= _from_environment(environ, mistakes)
     values = {section: dict(_read_section(section, written, folder, mistakes)) for section in SECTIONS}
+    _borrow_credentials(values["database"], written, environ, mistakes)
     if not mistakes:
         _relate(values)
         mistakes += _contradictions(values)
@@ -145,6 +146,31 @@ def _mistake(found: _Written, setting: Setting, *, hidden: bool) -> str:
     return f"{found.place}: expected {setting.kind.expected}, not {shown}"
 
 
+def _borrow_credentials(
+    database: dict[str, object],
+    written: dict[tuple[str, str], _Written],
+    environ: Mapping[str, str],
+    mistakes: list[str],
+) -> None:
+    """Takes the database's URL from the Seafile installation, if one is named."""
+    conf = database.get("seafile_conf")
+    if not isinstance(conf, Path):
+        return
+    place = written["database", "seafile_conf"].place
+    if url := written.get(("database", "url")):
+        mistakes.append(f"{url.place} and {place}: only one of url and seafile_conf can name the database; remove one")
+        return
+    from odl_daemon.config.seafile_conf import SeafileConfError, credentials  # only here: most have none
+
+    try:
+        found = credentials(conf, environ)
+    except SeafileConfError as error:
+        mistakes.append(f"{place}: {error}")
+        return
+    database["url"] = found.url
+    written["database", "url"] = _Written(found.url, found.origin, place)
+
+
 def _relate(values: dict[str, dict[str, object]]) -> None:
     """Fills in what follows from other settings."""
     state_dir = values["daemon"]["state_dir"]
@@ -161,6 +187,11 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
     kind = values["library"]["kind"]
     if kind != "folder" and values["library"]["socket"] is None:
         yield f'[library] kind = "{kind}" needs [library] socket, the path of seaf-server\'s seafile.sock'
+    channel, mode = values["intake"]["channel"], values["intake"]["channel_mode"]
+    if channel and values["library"]["socket"] is None:
+        yield "[intake] channel needs [library] socket, the path of seaf-server's seafile.sock"
+    if channel == "seahub.stats" and mode == "own":
+        yield '[intake] channel "seahub.stats" is seafevents\' too: set [intake] channel_mode = "share", or use another'
     if kind == "folder" and _lies_in(library, temp_dir):
         yield f"[library] folder {library} lies in [download] temp_dir {temp_dir}, which is swept: keep them apart"
     if _lies_in(state_dir, temp_dir):

@@ -87,6 +87,17 @@ class Database:
             "An SQLite file needs no server; a single daemon beside a single library is well served by it.",
         ),
     )
+    seafile_conf: Path | None = field(
+        metadata=_key(
+            kinds.optional_path(),
+            "",
+            "Instead of `url`: the folder `conf` of a Seafile installation, or the folder above it. At each start the "
+            "credentials are read there that the server itself uses: `seafevents.conf`, section [DATABASE], up to "
+            "Seafile 12; the variables SEAFILE_MYSQL_DB_..., in the environment or in `.env`, from Seafile 13 on. The "
+            "daemon's user must be able to read the file.",
+            "Credentials that stand in one place only cannot contradict each other.",
+        )
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +232,28 @@ class Intake:
             kinds.duration(0.1, 3600),
             5,
             "How often the table is looked at for rows that others put there. Tasks of `odl add` start at once.",
+        )
+    )
+    channel: str = field(
+        metadata=_key(
+            kinds.text(r"[A-Za-z0-9._:@-]{0,100}", "up to 100 letters, digits, dots, dashes"),
+            "",
+            "A message channel of the Seafile server (see [library] socket) from which tasks are taken, too. Choose a "
+            "name that nobody else reads, like `odl.intake`: any name works, if those who publish use the same. A "
+            "message is `offline-file-upload`, repo_id, path, user, url with tabs between them, or the same in JSON. "
+            '"" takes none.',
+            "A message that is taken from a channel is gone for everybody else, and the table is the safer way: what "
+            "waits in a channel is lost when the Seafile server restarts.",
+        )
+    )
+    channel_mode: str = field(
+        metadata=_key(
+            kinds.choice("own", "share"),
+            "own",
+            '"own": nobody else reads the channel; messages that are not for the daemon are dropped. "share": they are '
+            "put back for others, and dropped only when nobody took them for two seconds. This is for the channel "
+            "`seahub.stats` on a server without seafevents: where seafevents runs, the two would take each other's "
+            "messages.",
         )
     )
 

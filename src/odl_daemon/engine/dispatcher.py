@@ -225,8 +225,8 @@ class Dispatcher:
         if task.wish is None or not grants(task.phase, task.wish):
             return replace(task, wish=None)
         event = GRANTED_BY[task.wish]
-        if event is Event.CANCELLED and await self._worker.landed(task):
-            return advance(task, Event.COMMITTED, at=self._clock(), **self._worker.committed(task).changes)
+        if event is Event.CANCELLED and (landed := await self._worker.landed(task)):
+            return advance(landed, Event.COMMITTED, at=self._clock(), **self._worker.committed(landed).changes)
         told = {"comment": str(event)} if event in (Event.CANCELLED, Event.PAUSED) else {}
         return advance(task, event, at=self._clock(), **told)
 

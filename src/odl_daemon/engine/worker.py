@@ -102,24 +102,31 @@ class Worker:
         """The life of a claimed task, to its end or to the next holder; never raises for a task's trouble."""
         try:
             ending = await self._walk(run)
-            if ending.event in (Event.CANCELLED, Event.FAILED) and await self.landed(run.task):
-                ending = self.committed(run.task)
+            if ending.event in (Event.CANCELLED, Event.FAILED) and (landed := await self.landed(run.task)):
+                run.task, ending = landed, self.committed(landed)
             await self._end(run, ending)
         except LeaseLost:
             log.warning("task %d: lease lost, leaving it alone", run.task.id)
             self._news.forget(run.task.id)
             await self._drop_bytes(run.task)
 
-    async def landed(self, task: Task) -> bool:
-        """Whether a commit that nobody could tell of has put the task's files into the library: before a task
-        is ended without them this is asked, so that none is both cancelled and there."""
-        if task.intent is None:
-            return False
+    async def landed(self, task: Task) -> Task | None:
+        """The task with the paths of its files, if a commit that nobody could tell of has put them into the library:
+        before a task is ended without them this is asked, so that none is both cancelled and there."""
         try:
-            return await self._library.landed(task, task.intent)
+            return await self._found_there(task)
         except Trouble as trouble:
             log.info("task %d: whether its file is there already could not be seen: %s", task.id, trouble)
-            return False
+            return None
+
+    async def _found_there(self, task: Task) -> Task | None:
+        if task.intent is None or not await self._library.landed(task, task.intent):
+            return None
+        try:  # nothing is written: it tells the paths
+            done = await self._library.commit(task, self._scratch.path(task.id), task.intent)
+        except NameTaken:  # in this moment somebody took the file away and put another in its place
+            return None
+        return replace(task, intent=done)
 
     async def _walk(self, run: Run) -> Ending:
         try:
@@ -148,7 +155,10 @@ class Worker:
             if run.task.intent is None:
                 await self._library.check(run.task)
                 return False
-            return await self._library.landed(run.task, run.task.intent)
+            landed = await self._found_there(run.task)
+        if landed is not None:
+            run.task = landed
+        return landed is not None
 
     async def _bytes_are_kept(self, run: Run) -> bool:
         """Whether the bytes of an earlier attempt lie here in full; goes on to COMMITTING if so."""
@@ -169,7 +179,6 @@ class Worker:
             fetched = await self._transfer(run, self._scratch.path(run.task.id))
         self._stop_clock(run)
         self._check_size(fetched.size)
-        await self._reserve(run, fetched.size)
         run.progress = Progress(fetched.size, fetched.size, 0, run.progress.validator)
         intent = await self._planned_at_once(run, fetched)
         fetched = replace(fetched, holder=self._holder)
@@ -210,7 +219,7 @@ class Worker:
         self._check_size(max(progress.done, progress.total or 0))
         if total_is_news:
             await self._check_room(progress)
-            await self._reserve(run, progress.total or 0)
+            await self._reserve_early(run, progress.total or 0)
 
     def _check_size(self, size: int) -> None:
         if 0 < self.limits.max_size < size:
@@ -224,6 +233,15 @@ class Worker:
         missing = (progress.total or 0) - progress.done
         if missing >= LOOK_AT_THE_DISK_FROM and missing > await self._scratch.free():
             raise Trouble(Reason.DISK_FULL, "the server's disk has no room for this file now", Remedy.RETRY)
+
+    async def _reserve_early(self, run: Run, size: int) -> None:
+        """What has no room ends now, not after its download; a library that is away is asked at the commit."""
+        try:
+            await self._reserve(run, size)
+        except Trouble as trouble:
+            if trouble.remedy is not Remedy.HOST:
+                raise
+            log.info("task %d: no room was set aside for it: %s", run.task.id, trouble)
 
     async def _reserve(self, run: Run, size: int) -> None:
         """Sets room aside where the library's owner has a quota, one task after the other: two of them must not
@@ -250,6 +268,7 @@ class Worker:
     async def _commit(self, run: Run, *, planned: bool) -> None:
         """Puts the bytes into the library, exactly once: the intent is durable before anything is written."""
         async with self._turn(run), self._alone(run):
+            await self._reserve(run, run.task.fetched.size if run.task.fetched else 0)
             for _ in range(NAMES_TO_TRY):
                 if not planned:
                     await self._plan(run)

@@ -1,0 +1,75 @@
+"""Which library and which further doors the settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import PurePath
+
+from odl_daemon.config import Config
+from odl_daemon.engine.desk import Desk
+from odl_daemon.intake.events import ChannelTrouble, EventsDoor
+from odl_daemon.library.folder import FolderLibrary
+from odl_daemon.library.seaf_server import SeafServer
+from odl_daemon.library.seafile import SeafileLibrary
+from odl_daemon.library.seafile_http import HttpPosting
+from odl_daemon.library.seafile_rpc import RpcPosting
+from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
+from odl_daemon.ports import Library
+
+DEFAULT_LIBRARY = "default"
+
+
+def library_of(config: Config, small_jobs: Executor) -> Library:
+    if config.library.kind == "folder":
+        return _folder_library(config, small_jobs)
+    assert config.library.socket is not None, "a config without it is refused"
+    server = SeafServer(Searpc(config.library.socket))
+    if config.library.kind == "seafile-http":
+        return SeafileLibrary(server, HttpPosting(server, config.library.file_server), small_jobs)
+    ours, _, theirs = config.library.path_map.partition("=")
+    path_map = (PurePath(ours), PurePath(theirs)) if ours else None
+    return SeafileLibrary(server, RpcPosting(server, path_map), small_jobs)
+
+
+def _folder_library(config: Config, small_jobs: Executor) -> FolderLibrary:
+    root = config.library.folder
+    for folder in (root, root / DEFAULT_LIBRARY):
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)  # for its readers, whatever our own umask is
+    return FolderLibrary(root, create=config.library.create, small_jobs=small_jobs)
+
+
+def events_door_of(config: Config, desk: Desk) -> EventsDoor | None:
+    if not config.intake.channel or config.library.socket is None:
+        return None
+    channel = SeafileChannel(SeafServer(Searpc(config.library.socket)), config.intake.channel)
+    return EventsDoor(desk, channel, config.intake.channel, shared=config.intake.channel_mode == "share")
+
+
+class SeafileChannel:
+    """intake.events.Channel: one channel of a Seafile server."""
+
+    def __init__(self, server: SeafServer, name: str) -> None:
+        self._server = server
+        self._name = name
+
+    async def pop(self) -> str | None:
+        with _channel_troubles():
+            return await self._server.pop(self._name)
+
+    async def publish(self, content: str) -> None:
+        with _channel_troubles():
+            await self._server.publish(self._name, content)
+
+
+@contextmanager
+def _channel_troubles() -> Iterator[None]:
+    try:
+        yield
+    except ServerAway as error:
+        raise ChannelTrouble(str(error), again=True) from error
+    except (Refused, Unanswered, ValueError) as error:
+        raise ChannelTrouble(str(error), again=False) from error
