@@ -45,7 +45,11 @@ WAYS = {
     "http-12.0": (True, "12.0"),
 }
 
-each_way = pytest.mark.parametrize("shelf", list(WAYS), indirect=True)
+each_way = pytest.mark.parametrize(
+    "shelf",
+    ["rpc-8.0", *(pytest.param(way, marks=pytest.mark.chaos) for way in ("rpc-13.0", "http-8.0", "http-12.0"))],
+    indirect=True,
+)
 one_way = pytest.mark.parametrize("shelf", ["rpc-13.0"], indirect=True)
 by_http = pytest.mark.parametrize("shelf", ["http-8.0", "http-12.0"], indirect=True)
 both_ways = pytest.mark.parametrize("shelf", ["rpc-8.0", "http-12.0"], indirect=True)
