@@ -42,6 +42,8 @@ missing_packages() {
             has nginx || echo nginx
             has mariadbd || echo mariadb-server
             has systemd-analyze || echo systemd
+            # Seafile's own client, in the system's Python: our stand-in for the server is held against it
+            /usr/bin/python3 -c 'import pysearpc' 2>/dev/null || echo python3-searpc
         fi
     } | paste -s -d ' '
 }

@@ -29,9 +29,10 @@ from odl_daemon.download.server import Aria2Server
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
 from odl_daemon.engine.dispatcher import Dispatcher
+from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
-from odl_daemon.engine.worker import Limits, Worker
+from odl_daemon.engine.worker import Worker
 from odl_daemon.fittings import events_door_of, library_of
 from odl_daemon.health import ServiceManager
 from odl_daemon.intake.control import ControlDoor

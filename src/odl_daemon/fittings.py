@@ -21,7 +21,12 @@ from odl_daemon.ports import Library
 DEFAULT_LIBRARY = "default"
 
 
+CHANNEL_LIMIT = 10.0
+"""Seconds for a call of the message channel: it only looks into the server's memory."""
+
+
 def library_of(config: Config, small_jobs: Executor) -> Library:
+    """Where files end up; a folder that is missing is made. Raises OSError."""
     if config.library.kind == "folder":
         return _folder_library(config, small_jobs)
     assert config.library.socket is not None, "a config without it is refused"
@@ -43,9 +48,10 @@ def _folder_library(config: Config, small_jobs: Executor) -> FolderLibrary:
 
 
 def events_door_of(config: Config, desk: Desk) -> EventsDoor | None:
+    """The door at a Seafile server's message channel; None if none is set."""
     if not config.intake.channel or config.library.socket is None:
         return None
-    channel = SeafileChannel(SeafServer(Searpc(config.library.socket)), config.intake.channel)
+    channel = SeafileChannel(SeafServer(Searpc(config.library.socket, limit=CHANNEL_LIMIT)), config.intake.channel)
     return EventsDoor(desk, channel, config.intake.channel, shared=config.intake.channel_mode == "share")
 
 

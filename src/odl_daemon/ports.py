@@ -250,8 +250,8 @@ class Library(Protocol):
         """Chooses safe and free names, and names the bytes. An earlier intent of the task is kept unless
         other bytes took its place meanwhile. Raises Trouble."""
 
-    async def landed(self, task: Task, intent: Intent) -> bool:
-        """Whether everything that was intended is in the library already."""
+    async def landed(self, task: Task, intent: Intent) -> Intent | None:
+        """The intent as it was carried out, if everything that was intended is in the library already."""
 
     async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
         """Writes what was intended, without ever replacing anything; what is there already with the same

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
+from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.news import News
 from odl_daemon.engine.run import Run
-from odl_daemon.engine.worker import Limits, Worker
+from odl_daemon.engine.worker import Worker
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Phase, Placement, Progress, Task
 from odl_daemon.ports import LeaseLost, NameTaken, Trouble
 
@@ -119,8 +120,8 @@ class Stage:
     async def plan(self, task: Task, folder: str, fetched: Fetched) -> Intent:
         return PLACE
 
-    async def landed(self, task: Task, intent: Intent) -> bool:
-        return self.was_landed
+    async def landed(self, task: Task, intent: Intent) -> Intent | None:
+        return intent if self.was_landed else None
 
     async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
         outcome = self.commits.pop(0) if len(self.commits) > 1 else self.commits[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from odl_daemon.engine.worker import Limits
+from odl_daemon.engine.endings import Limits
 from odl_daemon.model.patience import Patience
 from odl_daemon.model.task import Phase, Progress, Reason, Wish
 from odl_daemon.ports import NameTaken, Remedy, Trouble

@@ -18,10 +18,11 @@ import pytest
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
 from odl_daemon.engine.news import News
+from odl_daemon.fittings import SeafileChannel
 from odl_daemon.intake import events
 from odl_daemon.intake.events import ChannelTrouble, EventsDoor
 from odl_daemon.library.seaf_server import SeafServer as Calls
-from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
+from odl_daemon.library.searpc import Searpc
 from odl_daemon.model.task import Task
 from odl_daemon.ports import Filter, StoreAway
 from odl_daemon.store import SqlStore
@@ -535,39 +536,23 @@ def test_what_is_for_others_is_put_back_again_only_if_it_surely_was_not(
 # --- a real server
 
 
-class ServersChannel:
-    """A channel of a server, as app.py makes it."""
+class ServersChannel(SeafileChannel):
+    """The app's channel of a server, which tells what was taken."""
 
     def __init__(self, server: SeafServer, name: str) -> None:
-        self._calls = Calls(Searpc(server.socket, limit=5))
-        self._name = name
+        super().__init__(Calls(Searpc(server.socket, limit=5)), name)
         self._taken: asyncio.Queue[str] = asyncio.Queue()
 
     async def pop(self) -> str | None:
-        with told():
-            content = await self._calls.pop(self._name)
+        content = await super().pop()
         if content is not None:
             self._taken.put_nowait(content)
         return content
-
-    async def publish(self, content: str) -> None:
-        with told():
-            await self._calls.publish(self._name, content)
 
     async def taken(self) -> str:
         """The next message that the door takes, when it has it in hand."""
         async with asyncio.timeout(20):
             return await self._taken.get()
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    try:
-        yield
-    except ServerAway as error:
-        raise ChannelTrouble(str(error), again=True) from error
-    except (Refused, Unanswered, ValueError) as error:
-        raise ChannelTrouble(str(error), again=False) from error
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -171,7 +171,8 @@ class Row:
         """What the engine's worker does with bytes that are here. Raises Trouble."""
         if self.task.intent is None:
             await library.check(self.task)
-        elif await library.landed(self.task, self.task.intent):
+        elif landed := await library.landed(self.task, self.task.intent):
+            self.task = replace(self.task, intent=landed)
             return
         while True:
             intent = await library.plan(self.task, str(shelf.scratch), bytes_)

@@ -287,7 +287,7 @@ async def test_a_call_whose_time_runs_out_in_line_was_not_sent(seafile: SeafServ
 
 @pytest.mark.skipif(
     subprocess.run([PYTHON, "-c", "import pysearpc"], capture_output=True, check=False).returncode != 0,
-    reason="Debian's python3-searpc is not installed",
+    reason="this system has no python3-searpc (make test installs it where there is apt)",
 )
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_the_stand_in_speaks_to_debians_client(version: str, tmp_path: Path) -> None:

@@ -45,9 +45,7 @@ async def test_a_frozen_daemon_wakes_after_its_tasks_are_done_and_changes_nothin
     gate.set()
     await until(lambda: table.ended(_ids()), what="the end of all")
     before = await everything(table)
-    frozen.thaw()
-    await until(lambda: frozen.log().count("lease lost, leaving it alone") == FILES, what="the awakening")
-    await until(lambda: not list(frozen.scratch.iterdir()), what="the end of its bytes")
+    await _wakes(frozen)
     assert await everything(table) == before
     assert _fetched(origin) == dict.fromkeys(sums, 2)
     await assert_world(table, sums, [other, frozen], library=library)
@@ -60,14 +58,19 @@ async def test_a_frozen_daemon_wakes_while_another_fetches_its_tasks_and_lets_it
     other = await start_one("b")
     frozen.freeze()
     await until(lambda: all_fetched_by(table, "b", FILES), what="the taking over")
-    frozen.thaw()
-    await until(lambda: frozen.log().count("lease lost, leaving it alone") == FILES, what="the awakening")
-    await until(lambda: not list(frozen.scratch.iterdir()), what="the end of its bytes")
+    await _wakes(frozen)
     assert await all_fetched_by(table, "b", FILES)
     gate.set()
     await until(lambda: table.ended(_ids()), what="the end of all")
     assert _fetched(origin) == dict.fromkeys(sums, 2)
     await assert_world(table, sums, [other, frozen], library=library)
+
+
+async def _wakes(frozen: Daemon) -> None:
+    """Thaws it, and returns when it has let go of everything."""
+    frozen.thaw()
+    await until(lambda: frozen.log().count("lease lost, leaving it alone") == FILES, what="the awakening")
+    await until(lambda: not list(frozen.scratch.iterdir()), what="the end of its bytes")
 
 
 async def _fetching(

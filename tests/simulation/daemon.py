@@ -11,9 +11,10 @@ from typing import Any
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
 from odl_daemon.engine.dispatcher import Dispatcher
+from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
-from odl_daemon.engine.worker import Limits, Worker
+from odl_daemon.engine.worker import Worker
 from odl_daemon.intake.table import TableDoor
 from odl_daemon.model.patience import Patience
 from tests.simulation.memory_downloader import MemoryDownloader, Times

@@ -101,8 +101,8 @@ class MemoryLibrary:
     async def fits(self, task: Task, size: int) -> None:
         """There is room for everything."""
 
-    async def landed(self, task: Task, intent: Intent) -> bool:
-        return await self._line.call(lambda: self._landed(intent))
+    async def landed(self, task: Task, intent: Intent) -> Intent | None:
+        return intent if await self._line.call(lambda: self._landed(intent)) else None
 
     def _landed(self, intent: Intent) -> bool:
         there = self._shelves.files.get(intent.path)

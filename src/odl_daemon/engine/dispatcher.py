@@ -11,6 +11,7 @@ from datetime import datetime
 from random import Random
 
 from odl_daemon.engine.bell import Bell
+from odl_daemon.engine.endings import committed
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
 from odl_daemon.engine.run import Run
@@ -226,7 +227,7 @@ class Dispatcher:
             return replace(task, wish=None)
         event = GRANTED_BY[task.wish]
         if event is Event.CANCELLED and (landed := await self._worker.landed(task)):
-            return advance(landed, Event.COMMITTED, at=self._clock(), **self._worker.committed(landed).changes)
+            return advance(landed, Event.COMMITTED, at=self._clock(), **committed(landed).changes)
         told = {"comment": str(event)} if event in (Event.CANCELLED, Event.PAUSED) else {}
         return advance(task, event, at=self._clock(), **told)
 
@@ -253,7 +254,7 @@ class Dispatcher:
         return room if in_line < self.slots or room >= self.slots else 0
 
     def _ahead(self) -> int:
-        """How many tasks ended in the last second, up to twice the slots."""
+        """How many tasks ended in the last second, up to four times the slots."""
         since = self._now() - AHEAD
         while self._ended and self._ended[0] < since:
             self._ended.popleft()

@@ -6,16 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from random import Random
 from typing import Any, assert_never
 
+from odl_daemon.engine.endings import Ending, Endings, Limits, committed, unforeseen
 from odl_daemon.engine.locks import Locks
 from odl_daemon.engine.news import News
 from odl_daemon.engine.run import Left, Run
 from odl_daemon.model.lifecycle import Event, advance
-from odl_daemon.model.patience import Patience, clock_time, micros
 from odl_daemon.model.task import Fetched, Intent, Phase, Progress, Reason, Task
 from odl_daemon.ports import Downloader, LeaseLost, Library, NameTaken, Remedy, Scratch, Store, Trouble
 
@@ -27,43 +27,14 @@ NAMES_TO_TRY = 100
 SETTLING_TIME = 0.5
 """Seconds that an ended task may wait for its scratch folder to be gone before its row tells the end."""
 
-HOST_WAIT = 15.0
-"""Seconds until claims go on after a trouble of this host, a full disk for example."""
-
 PLANNED_AT_ONCE = 1 << 20
 """Bytes; the commit of a smaller file is planned in the moment when it arrives, and needs no turn of a large one."""
 
 SMALL_COMMITS = 32
 """Small files that are on their way into the library at a time; the library writes them in batches."""
 
-LONGEST_HOST_WAIT = 600.0
-"""Seconds; a task that met a trouble of this host waits at most so long for its next chance."""
-
 LOOK_AT_THE_DISK_FROM = 1 << 20
 """Bytes; for smaller files the free space is not asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one task may take."""
-
-    time_limit: float = 1800.0
-    """Seconds in FETCHING, all attempts together."""
-    max_size: int = 0
-    """Bytes; 0 = no limit."""
-    keep_failed: float = 0.0
-    """Seconds that the bytes of a failed task are kept."""
-    patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What a walk came to: the event that ends it here, and what the task looks like then."""
-
-    event: Event
-    changes: dict[str, Any]
-    wipe: bool = False
-    """The bytes in the scratch folder are of no use any longer."""
 
 
 class Worker:
@@ -90,20 +61,27 @@ class Worker:
         self._library = library
         self._news = news
         self._holder = holder
-        self.limits = limits
-        self._host_trouble = host_trouble
+        self._endings = Endings(limits, host_trouble=host_trouble, clock=clock, rng=rng)
         self._clock = clock
-        self._rng = rng
         self._locks = Locks(store, rng)
         self._commit_turns = asyncio.Semaphore(commits)
         self._small_turns = asyncio.Semaphore(SMALL_COMMITS)
+
+    @property
+    def limits(self) -> Limits:
+        """What holds from now on, for tasks that run already, too."""
+        return self._endings.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._endings.limits = limits
 
     async def live(self, run: Run) -> None:
         """The life of a claimed task, to its end or to the next holder; never raises for a task's trouble."""
         try:
             ending = await self._walk(run)
             if ending.event in (Event.CANCELLED, Event.FAILED) and (landed := await self.landed(run.task)):
-                run.task, ending = landed, self.committed(landed)
+                run.task, ending = landed, committed(landed)
             await self._end(run, ending)
         except LeaseLost:
             log.warning("task %d: lease lost, leaving it alone", run.task.id)
@@ -120,30 +98,25 @@ class Worker:
             return None
 
     async def _found_there(self, task: Task) -> Task | None:
-        if task.intent is None or not await self._library.landed(task, task.intent):
-            return None
-        try:  # nothing is written: it tells the paths
-            done = await self._library.commit(task, self._scratch.path(task.id), task.intent)
-        except NameTaken:  # in this moment somebody took the file away and put another in its place
-            return None
-        return replace(task, intent=done)
+        done = None if task.intent is None else await self._library.landed(task, task.intent)
+        return None if done is None else replace(task, intent=done)
 
     async def _walk(self, run: Run) -> Ending:
         try:
             if await self._landed(run):
-                return self.committed(run.task)
+                return committed(run.task)
             planned = False if await self._bytes_are_kept(run) else await self._fetch(run)
             await self._commit(run, planned=planned)
-            return self.committed(run.task)
+            return committed(run.task)
         except Left:
-            return self._left(run)
+            return self._endings.left(run)
         except Trouble as trouble:
-            return self._left(run) if run.unwanted else self._after(trouble, run)
+            return self._endings.left(run) if run.unwanted else self._endings.after(trouble, run)
         except LeaseLost:
             raise
         except Exception:  # the one place: a bug must cost one attempt of one task, never the daemon
             log.exception("task %d: an error that nobody foresaw", run.task.id)
-            return self._after(_unforeseen(), run)
+            return self._endings.after(unforeseen(), run)
         finally:
             self._stop_clock(run)
 
@@ -320,74 +293,7 @@ class Worker:
         done = await self._library.commit(run.task, self._scratch.path(run.task.id), intent)
         run.task = replace(run.task, intent=done)
 
-    def committed(self, task: Task) -> Ending:
-        """The ending of a task whose files are in the library."""
-        intent = task.intent
-        assert intent is not None, "a commit has an intent"
-        sha256 = intent.files[0].sha256 if len(intent.files) == 1 else ""
-        done = Progress(intent.size, intent.size, 0, task.progress.validator)
-        changes = {"path": intent.path, "size": intent.size, "sha256": sha256, "progress": done}
-        return Ending(Event.COMMITTED, changes, wipe=True)
-
-    # --- how it ended
-
-    def _left(self, run: Run) -> Ending:
-        """The ending of a walk that was left, decided from the facts."""
-        if run.lost:
-            raise LeaseLost
-        if run.changed_outside:
-            return Ending(Event.ABANDONED, self._kept(run), wipe=True)
-        if run.granted is not None:
-            changes = self._kept(run) | {"comment": str(run.granted)}
-            return Ending(run.granted, changes, wipe=run.granted is Event.CANCELLED)
-        if run.stopping:
-            return Ending(Event.ABANDONED, self._kept(run))
-        limit = self.limits.time_limit
-        sentence = f"the time limit of {limit:g} s was exceeded"
-        return Ending(
-            Event.EXPIRED, self._kept(run) | _why(Reason.TIME_LIMIT, sentence), wipe=not self.limits.keep_failed
-        )
-
-    def _after(self, trouble: Trouble, run: Run) -> Ending:
-        """The ending of an attempt that failed: another one later, or none."""
-        fetching = run.task.phase is not Phase.COMMITTING
-        gained = fetching and run.progress.done > run.before
-        strikes = 1 if gained else run.task.strikes + 1
-        lasting = trouble.remedy is Remedy.HOST or not fetching
-        changes = self._kept(run) | {"strikes": strikes}
-        if trouble.remedy is Remedy.NONE:
-            return self._failed(trouble, trouble.sentence, changes)
-        if self.limits.patience.exhausted(strikes, lasting=lasting):
-            return self._failed(trouble, f"{trouble.sentence} (given up after {strikes} attempts)", changes)
-        if trouble.remedy is Remedy.HOST:
-            return self._wait_for_the_host(trouble, strikes, changes)
-        return self._retried(trouble, strikes, run, changes)
-
-    def _failed(self, trouble: Trouble, sentence: str, changes: dict[str, Any]) -> Ending:
-        keep = self.limits.keep_failed > 0
-        changes |= _why(trouble.reason, sentence) | ({} if keep else {"fetched": None})
-        return Ending(Event.FAILED, changes, wipe=not keep)
-
-    def _retried(self, trouble: Trouble, strikes: int, run: Run, changes: dict[str, Any]) -> Ending:
-        wait = self.limits.patience.wait(strikes, trouble.after, self._rng)
-        now = self._clock()
-        at = now + timedelta(seconds=wait)
-        sentence = f"retry at {clock_time(at, now)}: {trouble.sentence}"
-        changes |= _why(trouble.reason, sentence) | {"attempt": run.task.attempt + 1, "due": micros(at)}
-        if trouble.remedy is Remedy.WIPE:
-            changes |= {"fetched": None}
-        return Ending(Event.RETRIED, changes, wipe=trouble.remedy is Remedy.WIPE)
-
-    def _wait_for_the_host(self, trouble: Trouble, strikes: int, changes: dict[str, Any]) -> Ending:
-        """The host's trouble is not the task's fault: no attempt is counted, and nobody else is claimed for a while."""
-        self._host_trouble(trouble, HOST_WAIT)
-        wait = min(HOST_WAIT * 2.0 ** min(strikes - 1, 10), LONGEST_HOST_WAIT)
-        due = micros(self._clock() + timedelta(seconds=wait))
-        return Ending(Event.ABANDONED, changes | _why(trouble.reason, f"waits: {trouble.sentence}") | {"due": due})
-
-    def _kept(self, run: Run) -> dict[str, Any]:
-        """What the row shall remember of this attempt."""
-        return {"progress": replace(run.beat.progress, speed=0)}
+    # --- its end
 
     async def _end(self, run: Run, ending: Ending) -> None:
         """Writes the end of the walk, and frees the disk: before the row tells the end, where that is quick."""
@@ -418,12 +324,3 @@ class Worker:
         run.task = advance(run.task, event, at=self._clock(), **changes)
         await self._store.save(run.task)
         self._news.publish(run.task)
-
-
-def _why(reason: Reason, sentence: str) -> dict[str, Any]:
-    return {"reason": reason, "comment": sentence}
-
-
-def _unforeseen() -> Trouble:
-    sentence = "an internal error; the administrator finds it in the daemon's log"
-    return Trouble(Reason.INTERNAL, sentence, Remedy.RETRY)

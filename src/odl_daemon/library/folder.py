@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from odl_daemon.library.layout import common_folder, layout, name_here
+from odl_daemon.library.layout import layout, name_here, wanted_name
 from odl_daemon.library.placing import Bytes, Copy, Touched, bytes_of, exists, folder, holds, parent, place
 from odl_daemon.library.reserved import Reserved
-from odl_daemon.model.names import free_name, name_of_url
+from odl_daemon.model.names import free_name
 from odl_daemon.model.task import Fetched, Intent, Placement, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
 from odl_daemon.together import Together, each, in_step
@@ -49,8 +49,8 @@ class FolderLibrary:
             return await asyncio.to_thread(self._plan, (task, folder, fetched))
         return await self._plans.ask((task, folder, fetched))
 
-    async def landed(self, task: Task, intent: Intent) -> bool:
-        return await asyncio.to_thread(self._landed, task, intent)
+    async def landed(self, task: Task, intent: Intent) -> Intent | None:
+        return intent if await asyncio.to_thread(self._landed, task, intent) else None
 
     def lock_of(self, task: Task) -> str:
         """None is needed: a move never replaces anything."""
@@ -155,7 +155,7 @@ class FolderLibrary:
     def _chosen(self, task: Task, library: int, fetched: Fetched, lying: Sequence[Bytes | None]) -> Intent:
         sources = [file.name for file in fetched.files]
         several = len(sources) > 1
-        place = self._free(task, library, name_here(task.name or _name_of(task, sources)))
+        place = self._free(task, library, name_here(task.name or wanted_name(task.url, sources)))
         paths = [f"{place}/{inside}" for inside in layout(sources)] if several else [place]
         files: list[Placement] = []
         for source, path, found in zip(sources, paths, lying, strict=True):
@@ -230,12 +230,6 @@ def _put_file(library: int, scratch: str, file: Placement, copy: Copy, touched: 
                     raise
                 raise _gone() from error
         touched.add(target)
-
-
-def _name_of(task: Task, sources: Sequence[str]) -> str:
-    if len(sources) == 1:
-        return sources[0].rpartition("/")[2]
-    return common_folder(sources) or name_of_url(task.url)
 
 
 # --- what lies in the scratch folder: a stranger chose its names

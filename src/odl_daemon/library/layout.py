@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from odl_daemon.model.names import free_name, safe_name
+from odl_daemon.model.names import free_name, name_of_url, safe_name
 
 TEMPORARY = ".odl-"
 """What the names of our copies under way begin with; nothing else in a library may."""
@@ -15,6 +15,13 @@ def name_here(text: str) -> str:
     """A safe name that cannot be taken for a copy under way."""
     name = safe_name(text)
     return name.removeprefix(".") if name.startswith(TEMPORARY) else name
+
+
+def wanted_name(url: str, sources: Sequence[str]) -> str:
+    """What the one file, or the folder of several, would be called if nothing were in its way; not yet safe."""
+    if len(sources) == 1:
+        return sources[0].rpartition("/")[2]
+    return common_folder(sources) or name_of_url(url)
 
 
 def common_folder(sources: Sequence[str]) -> str:

@@ -14,14 +14,14 @@ from dataclasses import replace
 from odl_daemon.library import seafile_sentences
 from odl_daemon.library.digests import Digests
 from odl_daemon.library.file_id import BLOCK, Digest
-from odl_daemon.library.layout import common_folder, layout, name_here
+from odl_daemon.library.layout import layout, name_here, wanted_name
 from odl_daemon.library.reserved import Reserved
 from odl_daemon.library.seaf_server import Entry, SeafServer
 from odl_daemon.library.seafile_admission import Admission
 from odl_daemon.library.seafile_search import Search, Sight, is_numbered
 from odl_daemon.library.seafile_writing import LOOKS, Posting, Writing
 from odl_daemon.library.searpc import Refused
-from odl_daemon.model.names import free_name, name_of_url
+from odl_daemon.model.names import free_name
 from odl_daemon.model.task import Fetched, Intent, Placement, Task
 from odl_daemon.ports import NameTaken
 
@@ -76,9 +76,10 @@ class SeafileLibrary:
             await self._admission.admit(task)
             return await self._kept(task, folder, fetched) or await self._chosen(task, folder, fetched)
 
-    async def landed(self, task: Task, intent: Intent) -> bool:
+    async def landed(self, task: Task, intent: Intent) -> Intent | None:
         with seafile_sentences.told():
-            return (await self._look(task, intent)).complete
+            sight = await self._look(task, intent)
+        return sight.intent if sight.complete else None
 
     async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
         """Returns the intent with the paths that the files have; of one that has landed, without a look at `folder`."""
@@ -123,7 +124,7 @@ class SeafileLibrary:
         digests = await self._digests.of(scratch, fetched)
         sources = [file.name for file in fetched.files]
         object_id = digests[0].file_id() if len(sources) == 1 else ""
-        place = await self._free(task, name_here(task.name or _name_of(task, sources)), object_id)
+        place = await self._free(task, name_here(task.name or wanted_name(task.url, sources)), object_id)
         paths = [f"{place}/{inside}" for inside in layout(sources)] if len(sources) > 1 else [place]
         files = (Placement(source, path, 0, "") for source, path in zip(sources, paths, strict=True))
         return _bearing(Intent(place, tuple(files)), digests)
@@ -165,9 +166,3 @@ def _bearing(intent: Intent, digests: Sequence[Digest]) -> Intent:
         for file, digest in zip(intent.files, digests, strict=True)
     )
     return replace(intent, files=tuple(files))
-
-
-def _name_of(task: Task, sources: Sequence[str]) -> str:
-    if len(sources) == 1:
-        return sources[0].rpartition("/")[2]
-    return common_folder(sources) or name_of_url(task.url)
