@@ -13,7 +13,7 @@ from odl_daemon.intake.events import ChannelTrouble, EventsDoor
 from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
-from odl_daemon.library.seafile_http import HttpPosting
+from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
 from odl_daemon.library.seafile_rpc import RpcPosting
 from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
 from odl_daemon.ports import Library
@@ -32,7 +32,7 @@ def library_of(config: Config, small_jobs: Executor) -> Library:
     assert config.library.socket is not None, "a config without it is refused"
     server = SeafServer(Searpc(config.library.socket))
     if config.library.kind == "seafile-http":
-        return SeafileLibrary(server, HttpPosting(server, config.library.file_server), small_jobs)
+        return SeafileLibrary(server, HttpPosting(RpcUploadLinks(server, config.library.file_server)), small_jobs)
     ours, _, theirs = config.library.path_map.partition("=")
     path_map = (PurePath(ours), PurePath(theirs)) if ours else None
     return SeafileLibrary(server, RpcPosting(server, path_map), small_jobs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -230,6 +230,14 @@ class Scratch(Protocol):
 # --- the library ------------------------------------------------------------------------------------------
 
 
+Saved = Callable[[int], None]
+"""Hears, on the loop, that so many more bytes are in the library."""
+
+
+def unheard(_: int) -> None:
+    """Nobody looks at the progress of a commit."""
+
+
 class Library(Protocol):
     """Where files end up. A commit is exactly once: plan, remember the intent, commit; after a crash the
     same intent again."""
@@ -253,7 +261,7 @@ class Library(Protocol):
     async def landed(self, task: Task, intent: Intent) -> Intent | None:
         """The intent as it was carried out, if everything that was intended is in the library already."""
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
+    async def commit(self, task: Task, folder: str, intent: Intent, saved: Saved = unheard) -> Intent:
         """Writes what was intended, without ever replacing anything; what is there already with the same
         bytes counts as written. Durable on return. Returns the intent as it was carried out: a library may have
-        the last word on names. Raises NameTaken or Trouble."""
+        the last word on names. `saved` hears of bytes that go in piece by piece. Raises NameTaken or Trouble."""

@@ -13,7 +13,7 @@ from odl_daemon.engine.news import News
 from odl_daemon.engine.run import Run
 from odl_daemon.engine.worker import Worker
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Phase, Placement, Progress, Task
-from odl_daemon.ports import LeaseLost, NameTaken, Trouble
+from odl_daemon.ports import LeaseLost, NameTaken, Saved, Trouble, unheard
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 FILE = Fetched((FetchedFile("a.bin", 10),))
@@ -123,7 +123,7 @@ class Stage:
     async def landed(self, task: Task, intent: Intent) -> Intent | None:
         return intent if self.was_landed else None
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
+    async def commit(self, task: Task, folder: str, intent: Intent, saved: Saved = unheard) -> Intent:
         outcome = self.commits.pop(0) if len(self.commits) > 1 else self.commits[0]
         if isinstance(outcome, NameTaken | Trouble):
             raise outcome

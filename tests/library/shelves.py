@@ -14,12 +14,12 @@ from odl_daemon.library.file_id import BLOCK, Digest
 from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import Rpc, SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
-from odl_daemon.library.seafile_http import HttpPosting
+from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
 from odl_daemon.library.seafile_rpc import RpcPosting
 from odl_daemon.library.seafile_writing import Posting
 from odl_daemon.library.searpc import Searpc
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Phase, Placement, Task
-from odl_daemon.ports import Library, NameTaken
+from odl_daemon.ports import Library, NameTaken, Saved, unheard
 from tests.servers import seafile as double
 
 NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
@@ -102,7 +102,7 @@ class SeafileShelf:
     def _posting(self, server: SeafServer, failpoint: Failpoint | None, limit: float, file_server: str) -> Posting:
         if not self.http:
             return RpcPosting(server)
-        posting = HttpPosting(server, file_server, connect_limit=limit, silence_limit=limit)
+        posting = HttpPosting(RpcUploadLinks(server, file_server), connect_limit=limit, silence_limit=limit)
         return posting if failpoint is None else TrippedPosting(posting, failpoint)
 
     async def files(self) -> dict[str, str]:
@@ -234,5 +234,7 @@ class TrippedPosting:
         self._posting = posting
         self._failpoint = failpoint
 
-    async def post(self, task: Task, scratch: str, folder: str, files: Sequence[Placement]) -> None:
-        await self._failpoint.passed(lambda: self._posting.post(task, scratch, folder, files))
+    async def post(
+        self, task: Task, scratch: str, folder: str, files: Sequence[Placement], saved: Saved = unheard
+    ) -> None:
+        await self._failpoint.passed(lambda: self._posting.post(task, scratch, folder, files, saved))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from odl_daemon.engine.worker import PLANNED_AT_ONCE
 from odl_daemon.model.names import free_name, safe_name
 from odl_daemon.model.task import Fetched, Intent, Placement, Reason, Task
-from odl_daemon.ports import NameTaken, Remedy, Trouble
+from odl_daemon.ports import NameTaken, Remedy, Saved, Trouble, unheard
 from tests.simulation.memory_scratch import Disk
 from tests.simulation.process import Line, Process
 from tests.simulation.sources import Source, trouble
@@ -108,7 +108,7 @@ class MemoryLibrary:
         there = self._shelves.files.get(intent.path)
         return there is not None and there.content == intent.files[0].sha256
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
+    async def commit(self, task: Task, folder: str, intent: Intent, saved: Saved = unheard) -> Intent:
         self._shelves.began(task, self._process)
         large = intent.size > PLANNED_AT_ONCE
         self.commits += large

@@ -185,8 +185,8 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
     assert isinstance(state_dir, Path)
     assert isinstance(library, Path)
     kind = values["library"]["kind"]
-    if kind != "folder" and values["library"]["socket"] is None:
-        yield f'[library] kind = "{kind}" needs [library] socket, the path of seaf-server\'s seafile.sock'
+    if kind != "folder":
+        yield from _ways_to_seafile(values["library"])
     channel, mode = values["intake"]["channel"], values["intake"]["channel_mode"]
     if channel and values["library"]["socket"] is None:
         yield "[intake] channel needs [library] socket, the path of seaf-server's seafile.sock"
@@ -199,6 +199,18 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
             f"[daemon] state_dir {state_dir} is, or lies in, [download] temp_dir {temp_dir}, where aria2 may write: "
             "let temp_dir be a folder of its own"
         )
+
+
+def _ways_to_seafile(library: dict[str, Any]) -> Iterator[str]:
+    kind, tokens = library["kind"], {key for key in ("seahub_url", "tokens_file") if library[key]}
+    if library["socket"] is None:
+        if kind == "seafile-rpc" or not tokens:
+            other = "" if kind == "seafile-rpc" else "; or [library] seahub_url and tokens_file"
+            yield f'[library] kind = "{kind}" needs [library] socket, the path of seaf-server\'s seafile.sock{other}'
+        elif len(tokens) == 1:
+            yield "[library] seahub_url and tokens_file belong together: set both, or a socket"
+    if library["block_size"] < 1 << 20:
+        yield "[library] block_size: expected 1 MiB at least, as seafile.conf has it; without an entry there, 8 MiB"
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

@@ -187,7 +187,8 @@ class Library:
             kinds.optional_path(),
             "",
             "For both kinds of Seafile: the socket of seaf-server, `seafile-server-latest/runtime/seafile.sock` in the "
-            "folder where Seafile is installed. The daemon must run as the user of seaf-server.",
+            "folder where Seafile is installed. The daemon must run as the user of seaf-server. "
+            '"seafile-http" can do without, with seahub_url and tokens_file.',
         )
     )
     path_map: str = field(
@@ -202,7 +203,33 @@ class Library:
         metadata=_key(
             kinds.text(r"https?://[^\s]+", "an http or https URL"),
             "http://127.0.0.1:8082",
-            'For "seafile-http": the URL of Seafile\'s file server.',
+            'For "seafile-http" with a socket: the URL of Seafile\'s file server.',
+        )
+    )
+    seahub_url: str = field(
+        metadata=_key(
+            kinds.text(r"|https?://[^\s]+", "an http or https URL"),
+            "",
+            'For "seafile-http" where no socket can be reached: the URL of the Seafile web site, as users see it. '
+            "Everything is asked there, in the name of the task's user, with his token in tokens_file.",
+        )
+    )
+    tokens_file: Path | None = field(
+        metadata=_key(
+            kinds.optional_path(),
+            "",
+            "The API tokens for seahub_url: a file that nobody but the daemon's user may read (mode 0600), with a line "
+            '`user@example.org = "token"` for each user. It is read anew when it changes.',
+            "Whoever has a token is that user: the file holds the keys of all its users.",
+        )
+    )
+    block_size: int = field(
+        metadata=_key(
+            kinds.size(),
+            "8 MiB",
+            "For both kinds of Seafile: the length of the blocks into which the server cuts files. Set it if "
+            "seafile.conf has `[fileserver] fixed_block_size`, to the same number of MiB.",
+            "Files are found again after a crash by a hash that is made of the blocks.",
         )
     )
     folder: Path = field(

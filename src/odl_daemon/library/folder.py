@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,11 +17,15 @@ from odl_daemon.library.placing import Bytes, Copy, Touched, bytes_of, exists, f
 from odl_daemon.library.reserved import Reserved
 from odl_daemon.model.names import free_name
 from odl_daemon.model.task import Fetched, Intent, Placement, Reason, Task
-from odl_daemon.ports import Remedy, Trouble
+from odl_daemon.ports import Remedy, Saved, Trouble, unheard
 from odl_daemon.together import Together, each, in_step
 
 SMALL = 1 << 20
 """Bytes; smaller files are planned and committed many in one thread call."""
+
+
+_Order = tuple[Task, str, Intent, Callable[[int], object]]
+"""A commit: the scratch folder, what to write, who hears of its bytes, in the thread."""
 
 
 class FolderLibrary:
@@ -62,13 +66,15 @@ class FolderLibrary:
     async def fits(self, task: Task, size: int) -> None:
         """A folder has no quota."""
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
+    async def commit(self, task: Task, folder: str, intent: Intent, saved: Saved = unheard) -> Intent:
         if intent.size > SMALL:
-            (trouble,) = await asyncio.to_thread(self._commit, [(task, folder, intent)])
+            loop = asyncio.get_running_loop()
+            order = (task, folder, intent, lambda count: loop.call_soon_threadsafe(saved, count))
+            (trouble,) = await asyncio.to_thread(self._commit, [order])
             if trouble is not None:
                 raise trouble
         else:
-            await self._commits.ask((task, folder, intent))
+            await self._commits.ask((task, folder, intent, unheard))
         return intent
 
     # --- the library
@@ -183,24 +189,26 @@ class FolderLibrary:
         with _sentences(task), self._open(task) as library:
             return _all_there(library, intent)
 
-    def _commit(self, orders: Sequence[tuple[Task, str, Intent]]) -> list[Exception | None]:
+    def _commit(self, orders: Sequence[_Order]) -> list[Exception | None]:
         with Touched() as touched:
             ends = in_step([self._put(*order, touched) for order in orders])
             try:
                 touched.flush()
             except OSError as error:
-                return [end or _trouble(task, error) for end, (task, _, _) in zip(ends, orders, strict=True)]
+                return [end or _trouble(task, error) for end, (task, *_) in zip(ends, orders, strict=True)]
         with self._choosing:
-            for end, (task, _, _) in zip(ends, orders, strict=True):
+            for end, (task, *_) in zip(ends, orders, strict=True):
                 if end is None:
                     self._reserved.release(task.id)
         return ends
 
-    def _put(self, task: Task, scratch: str, intent: Intent, touched: Touched) -> Iterator[None]:
+    def _put(
+        self, task: Task, scratch: str, intent: Intent, saved: Callable[[int], object], touched: Touched
+    ) -> Iterator[None]:
         """Yields where files that are committed together wait for each other."""
         with _sentences(task), self._open(task) as library:
             for number, file in enumerate(intent.files):
-                yield from _put_file(library, scratch, file, Copy(task.id, number, task.epoch), touched)
+                yield from _put_file(library, scratch, file, Copy(task.id, number, task.epoch, saved), touched)
 
 
 class _Taken:

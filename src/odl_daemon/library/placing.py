@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -38,6 +38,8 @@ class Copy:
     task: int
     number: int
     epoch: int
+    copied: Callable[[int], object] = lambda _: None
+    """Hears of each piece, in bytes."""
 
     @property
     def name(self) -> str:
@@ -244,7 +246,7 @@ def _copy(source: int, own: str, target: int, name: str, expected: Bytes, copy: 
         _copy_by_name(source, own, target, name, expected, copy)
         return
     try:
-        _pour(source, own, handle, expected, target)
+        _pour(source, own, handle, expected, target, copy)
         os.link(f"/proc/self/fd/{handle}", name, dst_dir_fd=target, follow_symlinks=True)
     except FileExistsError as error:
         if not holds(name, expected, dir_fd=target):
@@ -259,7 +261,7 @@ def _copy_by_name(source: int, own: str, target: int, name: str, expected: Bytes
         copy.name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=target
     )
     try:
-        _pour(source, own, handle, expected, target)
+        _pour(source, own, handle, expected, target, copy)
         _move(target, copy.name, target, name)
     except FileExistsError as error:
         if not holds(name, expected, dir_fd=target):
@@ -270,10 +272,10 @@ def _copy_by_name(source: int, own: str, target: int, name: str, expected: Bytes
             os.unlink(copy.name, dir_fd=target)
 
 
-def _pour(source: int, own: str, handle: int, expected: Bytes, target: int) -> None:
+def _pour(source: int, own: str, handle: int, expected: Bytes, target: int, copy: Copy) -> None:
     with _opened(source, own) as file:
-        while os.sendfile(handle, file, None, _COPY):
-            pass
+        while count := os.sendfile(handle, file, None, _COPY):
+            copy.copied(count)
     _fit(handle, expected, target)
     os.fsync(handle)
 

@@ -16,14 +16,14 @@ from odl_daemon.library.digests import Digests
 from odl_daemon.library.file_id import BLOCK, Digest
 from odl_daemon.library.layout import layout, name_here, wanted_name
 from odl_daemon.library.reserved import Reserved
-from odl_daemon.library.seaf_server import Entry, SeafServer
 from odl_daemon.library.seafile_admission import Admission
 from odl_daemon.library.seafile_search import Search, Sight, is_numbered
+from odl_daemon.library.seafile_server import Entry, Server
 from odl_daemon.library.seafile_writing import LOOKS, Posting, Writing
 from odl_daemon.library.searpc import Refused
 from odl_daemon.model.names import free_name
 from odl_daemon.model.task import Fetched, Intent, Placement, Task
-from odl_daemon.ports import NameTaken
+from odl_daemon.ports import NameTaken, Saved, unheard
 
 
 class SeafileLibrary:
@@ -32,7 +32,7 @@ class SeafileLibrary:
 
     def __init__(
         self,
-        server: SeafServer,
+        server: Server,
         posting: Posting,
         small_jobs: Executor | None = None,
         *,
@@ -60,12 +60,12 @@ class SeafileLibrary:
     async def payer(self, task: Task) -> str:
         """Whose quota the task's bytes count against; "" for nobody's."""
         with seafile_sentences.told():
-            return await self._server.owner(task.library)
+            return await self._server.payer(task)
 
     async def fits(self, task: Task, size: int) -> None:
         """Raises Trouble if the payer may not have so many more bytes."""
         with seafile_sentences.told():
-            if not await self._server.has_room(task.library, size):
+            if not await self._server.has_room(task, size):
                 raise seafile_sentences.over_quota()
 
     async def plan(self, task: Task, folder: str, fetched: Fetched) -> Intent:
@@ -81,7 +81,7 @@ class SeafileLibrary:
             sight = await self._look(task, intent)
         return sight.intent if sight.complete else None
 
-    async def commit(self, task: Task, folder: str, intent: Intent) -> Intent:
+    async def commit(self, task: Task, folder: str, intent: Intent, saved: Saved = unheard) -> Intent:
         """Returns the intent with the paths that the files have; of one that has landed, without a look at `folder`."""
         with seafile_sentences.told():
             sight = await self._look(task, intent)
@@ -91,7 +91,7 @@ class SeafileLibrary:
             if sight.missing:
                 await self._admission.admit(task)
                 await self.fits(task, sum(file.size for file in sight.missing))
-                done = await self._writing.write(task, folder, done, sight.missing)
+                done = await self._writing.write(task, folder, done, sight.missing, saved)
         self._reserved.release(task.id)
         return done
 

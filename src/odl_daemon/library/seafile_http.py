@@ -6,15 +6,16 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import aiohttp
 
 from odl_daemon.library import fetched_files, seafile_sentences
 from odl_daemon.library.seaf_server import SeafServer
+from odl_daemon.library.seafile_server import Place
 from odl_daemon.library.searpc import ServerAway, Unanswered
 from odl_daemon.model.task import Placement, Task
-from odl_daemon.ports import Trouble
+from odl_daemon.ports import Saved, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -28,52 +29,70 @@ SILENCE_LIMIT = 600.0
 """Seconds that the file server may neither take a byte nor answer: after the last one it indexes the whole file."""
 
 
+class UploadLinks(Protocol):
+    """Where uploads go."""
+
+    async def upload_link(self, place: Place, folder: str) -> str:
+        """A URL that takes files for this folder in the name of the user. Raises Trouble, and what Rpc raises."""
+
+
+class RpcUploadLinks:
+    """UploadLinks of a file server whose tokens are given out over the socket."""
+
+    def __init__(self, server: SeafServer, file_server: str) -> None:
+        """`file_server`: its URL, for example http://127.0.0.1:8082."""
+        self._server = server
+        self._file_server = file_server.rstrip("/")
+
+    async def upload_link(self, place: Place, folder: str) -> str:
+        try:
+            token = await self._server.upload_token(place, folder)
+        except Unanswered as silence:
+            raise ServerAway("the Seafile server gave no token for the upload") from silence  # it wrote nothing
+        return f"{self._file_server}/upload-api/{token}"
+
+
 class HttpPosting:
     """seafile_writing.Posting: one upload for each file, streamed; needs no path that both of us see."""
 
     def __init__(
-        self,
-        server: SeafServer,
-        file_server: str,
-        *,
-        connect_limit: float = CONNECT_LIMIT,
-        silence_limit: float = SILENCE_LIMIT,
+        self, links: UploadLinks, *, connect_limit: float = CONNECT_LIMIT, silence_limit: float = SILENCE_LIMIT
     ) -> None:
-        """`file_server`: its URL, for example http://127.0.0.1:8082. Limits are in seconds."""
-        self._server = server
-        self._file_server = file_server.rstrip("/")
+        """Limits are in seconds."""
+        self._links = links
         self._connect_limit = connect_limit
         self._silence_limit = silence_limit
 
-    async def post(self, task: Task, scratch: str, folder: str, files: Sequence[Placement]) -> None:
+    async def post(self, task: Task, scratch: str, folder: str, files: Sequence[Placement], saved: Saved) -> None:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_limit)
         async with aiohttp.ClientSession(timeout=limits, trust_env=False) as session:
             for file in files:
-                url = f"{self._file_server}/upload-api/{await self._token(task, folder)}?ret-json=1"
-                await self._upload(session, url, scratch, folder, file)
-
-    async def _token(self, task: Task, folder: str) -> str:
-        try:
-            return await self._server.upload_token(task.library, folder, task.owner)
-        except Unanswered as silence:
-            raise ServerAway("the Seafile server gave no token for the upload") from silence  # it wrote nothing
+                url = f"{await self._links.upload_link(task, folder)}?ret-json=1"
+                await self._upload(session, url, scratch, folder, file, saved)
 
     async def _upload(
-        self, session: aiohttp.ClientSession, url: str, scratch: str, folder: str, file: Placement
+        self, session: aiohttp.ClientSession, url: str, scratch: str, folder: str, file: Placement, saved: Saved
     ) -> None:
         try:
             with fetched_files.opened(scratch, file.source, file.size) as source:
                 if source is None:
                     raise seafile_sentences.gone()
-                await self._send(session, url, _Form({"parent_dir": folder, "replace": "0"}, file), source)
+                await self._send(session, url, _Form({"parent_dir": folder, "replace": "0"}, file), source, saved)
         except OSError as error:
             raise seafile_sentences.unreadable() from error
 
-    async def _send(self, session: aiohttp.ClientSession, url: str, form: _Form, source: BinaryIO) -> None:
+    async def _send(
+        self, session: aiohttp.ClientSession, url: str, form: _Form, source: BinaryIO, saved: Saved
+    ) -> None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._silence_limit) as silence:
-                body = form.body(source, lambda: silence.reschedule(loop.time() + self._silence_limit))
+
+                def taken(count: int) -> None:
+                    silence.reschedule(loop.time() + self._silence_limit)
+                    saved(count)
+
+                body = form.body(source, taken)
                 async with session.post(url, data=body, headers=form.headers, allow_redirects=False) as answer:
                     if answer.status != 200:
                         raise _refusal(answer.status, (await answer.text(errors="replace"))[:200])
@@ -103,14 +122,14 @@ class _Form:
             "Content-Length": str(len(self._before) + file.size + len(self._after)),
         }
 
-    async def body(self, source: BinaryIO, taken: Callable[[], None]) -> AsyncIterator[bytes]:
-        """`taken` is called whenever the server has taken a piece."""
+    async def body(self, source: BinaryIO, taken: Callable[[int], None]) -> AsyncIterator[bytes]:
+        """`taken` hears of the bytes of the file that the server has taken."""
         yield self._before
         while piece := await asyncio.to_thread(source.read, PIECE):
             yield piece
-            taken()
+            taken(len(piece))
         yield self._after
-        taken()
+        taken(0)
 
 
 def _refusal(status: int, words: str) -> Trouble:

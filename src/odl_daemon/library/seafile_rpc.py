@@ -9,17 +9,18 @@ from pathlib import PurePath, PurePosixPath
 from odl_daemon.library import fetched_files, seafile_sentences
 from odl_daemon.library.seaf_server import SeafServer
 from odl_daemon.model.task import Placement, Task
+from odl_daemon.ports import Saved
 
 
 class RpcPosting:
-    """seafile_writing.Posting: the server reads from our scratch folder, so it must be able to."""
+    """seafile_writing.Posting: the server reads from our scratch folder, so it must be able to; it tells no progress."""
 
     def __init__(self, server: SeafServer, path_map: tuple[PurePath, PurePath] | None = None) -> None:
         """`path_map`: a folder of ours, and where the server sees it (a container has paths of its own)."""
         self._server = server
         self._path_map = path_map
 
-    async def post(self, task: Task, scratch: str, folder: str, files: Sequence[Placement]) -> None:
+    async def post(self, task: Task, scratch: str, folder: str, files: Sequence[Placement], saved: Saved) -> None:
         try:
             plain = await asyncio.to_thread(_are_plain, scratch, files)
         except OSError as error:
@@ -27,7 +28,7 @@ class RpcPosting:
         if not plain:
             raise seafile_sentences.gone()
         theirs = {file.path.rpartition("/")[2]: self._seen_by_server(scratch, file.source) for file in files}
-        await self._server.post(task.library, folder, theirs, task.owner)
+        await self._server.post(task, folder, theirs)
 
     def _seen_by_server(self, scratch: str, source: str) -> PurePosixPath:
         path = PurePosixPath(scratch) / source

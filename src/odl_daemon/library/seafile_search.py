@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from odl_daemon.library.seaf_server import Entry, SeafServer
+from odl_daemon.library.seafile_server import Entry, Server
 from odl_daemon.model.task import Intent, Placement, Task
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Sight:
 class Search:
     """Looks; raises what Rpc raises."""
 
-    def __init__(self, server: SeafServer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
 
     async def look(self, task: Task, intent: Intent, *, trusting: bool = False) -> Sight:
@@ -44,7 +44,7 @@ class Search:
         missing: list[Placement] = []
         taken: list[str] = []
         for file in intent.files:
-            there = await self._server.entry_at(task.library, file.path)
+            there = await self._server.entry_at(task, file.path)
             if is_file(there, file):
                 found.append(file)
                 continue
@@ -62,8 +62,7 @@ class Search:
 
     async def entries(self, task: Task, folder: str) -> list[Entry]:
         """What a folder holds; nothing if there is none."""
-        folder_id = await self._server.folder_id(task.library, folder or "/")
-        return await self._server.entries(task.library, folder_id) if folder_id else []
+        return await self._server.entries(task, folder or "/")
 
     async def _twins(self, task: Task, file: Placement, listings: dict[str, list[Entry]]) -> set[str]:
         """Paths in the same folder with the same bytes. A listing shows what no path leads to as well."""
@@ -77,7 +76,7 @@ class Search:
         name = file.path.rpartition("/")[2]
         for path in twins:
             if is_numbered(path.rpartition("/")[2], name):
-                there = await self._server.entry_at(task.library, path)
+                there = await self._server.entry_at(task, path)
                 if there is not None and is_file(there, file) and there.modifier == task.owner:
                     return replace(file, path=path)
         return None
@@ -85,7 +84,7 @@ class Search:
     async def _blocked(self, task: Task, intent: Intent) -> bool:
         """Whether a file lies where a folder of several files is to be."""
         for folder in _folders(intent):
-            there = await self._server.entry_at(task.library, folder)
+            there = await self._server.entry_at(task, folder)
             if there is not None and not there.is_folder:
                 return True
         return False

@@ -171,9 +171,13 @@ class Progress:
     total: int | None = None
     """Bytes in all; None while the source has not said."""
     speed: int = 0
-    """Bytes per second."""
+    """Bytes per second, on the way to us or, after that, into the library."""
     validator: str = ""
     """What names this version of the source (ETag, Last-Modified, length); "" while not known."""
+    saved: int = 0
+    """Bytes that are in the library already; it tells only of what it takes piece by piece."""
+    saving: float = 0.0
+    """Bytes per second that the library is expected to take; 0 while not known."""
 
 
 @dataclass(frozen=True, slots=True)
