@@ -26,12 +26,14 @@ from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.sandbox import Isolation, SandboxTrouble
 from odl_daemon.download.scratch import ScratchFolders
 from odl_daemon.download.server import Aria2Server
+from odl_daemon.engine.adoption import Adoption
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
 from odl_daemon.engine.dispatcher import Dispatcher
 from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
+from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
 from odl_daemon.fittings import events_door_of, library_of
 from odl_daemon.health import ServiceManager
@@ -135,6 +137,8 @@ class House:
             stall_limit=config.download.stall_limit,
             small_jobs=small_jobs,
         )
+        self._adoption = Adoption(store=store, scratch=scratch, bell=self._bell, clock=now)
+        self._rival = Rival(store, now)
         self._worker = Worker(
             store=store,
             downloader=self._downloader,
@@ -162,13 +166,19 @@ class House:
             poll=config.intake.poll,
             clock=now,
             rng=rng,
-            adopt_again=self._adopt_again,
+            adopt_again=self._adoption.again,
         )
         self._desk = Desk(
-            store=store, news=news, bell=self._bell, clock=now, why_not_claiming=self._dispatcher.why_not_claiming
+            store=store,
+            news=news,
+            bell=self._bell,
+            clock=now,
+            why_not_claiming=self._dispatcher.why_not_claiming,
+            rival=lambda: self._rival.sighting,
         )
         self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
-        self._table = TableDoor(desk=self._desk, poll=config.intake.poll, rng=rng)
+        self._take_over = config.intake.take_over == "start"
+        self._table = TableDoor(adoption=self._adoption, rival=self._rival, poll=config.intake.poll, rng=rng)
         self._events = events_door_of(config, self._desk)
         self._name = holder
 
@@ -185,7 +195,8 @@ class House:
                 ]
                 async with stop.cutting_short():
                     await self._aria2.ready()
-                    await self._desk.take_over()
+                    if self._take_over:
+                        await self._adoption.take_over()
                 if not stop.asked.is_set():
                     await self._work(group, stop, manager)
                 for task in cellar:
@@ -229,9 +240,6 @@ class House:
 
     def _host_trouble(self, trouble: Trouble, seconds: float) -> None:
         self._dispatcher.host_trouble(trouble, seconds)
-
-    async def _adopt_again(self, task_id: int) -> None:
-        await self._desk.adopt_again(task_id)
 
     def _stuck(self) -> bool:
         return self._dispatcher.round_lasts > STUCK_AFTER and not self._store.away

@@ -220,6 +220,10 @@ class Scratch(Protocol):
     async def wipe(self, task_id: int) -> None:
         """Deletes the folder, if there is one."""
 
+    async def inherit(self, task_id: int, folder: str) -> Progress | None:
+        """Makes the task's folder of one that another program left under the same root; how far it had come, or
+        None if there is nothing that could be continued."""
+
     async def folders(self) -> list[int]:
         """The task ids that have a folder."""
 

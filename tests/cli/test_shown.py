@@ -24,6 +24,9 @@ def test_a_fresh_task_has_every_key_and_null_for_what_is_unknown() -> None:
         "done": 0,
         "total": None,
         "speed": 0,
+        "saved": 0,
+        "progress": None,
+        "eta": None,
         "attempt": 1,
         "reason": None,
         "comment": "",
@@ -38,10 +41,10 @@ def test_a_whole_second_has_its_microseconds_too() -> None:
     assert as_json(task)["created"] == "2025-01-01T00:00:00.000000Z"
 
 
-def test_speed_is_shown_only_while_it_is_fetched() -> None:
+def test_speed_is_shown_only_while_bytes_move() -> None:
     for phase in Phase:
         task = Task(1, "o", "L", "/", "u", AT, AT, phase=phase, progress=Progress(5, 10, 3), wish=Wish.PAUSE)
-        assert as_json(task)["speed"] == (3 if phase is Phase.FETCHING else 0)
+        assert as_json(task)["speed"] == (3 if phase in (Phase.FETCHING, Phase.COMMITTING) else 0)
 
 
 def test_a_done_task_is_whole() -> None:

@@ -35,6 +35,11 @@ class Stage:
         self.commits: list[Exception | Callable[[], None] | None] = [None]
         self.saved: list[Task] = []
         self.wiped: list[int] = []
+        self.pieces: list[int] = []
+        """Bytes that a commit tells of, one after the other."""
+        self.seen: list[Progress] = []
+        """What others see of it then."""
+        self.news = News()
         self.kept_here = False
         self.was_landed = False
         self.lost = False
@@ -44,7 +49,7 @@ class Stage:
             downloader=self,
             scratch=self,
             library=self,
-            news=News(),
+            news=self.news,
             holder="me",
             limits=limits or Limits(),
             host_trouble=lambda trouble, seconds: self.hosts.append(trouble),
@@ -106,6 +111,9 @@ class Stage:
     async def wipe(self, task_id: int) -> None:
         self.wiped.append(task_id)
 
+    async def inherit(self, task_id: int, folder: str) -> Progress | None:
+        return None
+
     async def folders(self) -> list[int]:
         return []
 
@@ -129,4 +137,7 @@ class Stage:
             raise outcome
         if callable(outcome):
             outcome()
+        for count in self.pieces:
+            saved(count)
+            self.seen.append(self.news.overlaid(self.run.task).progress)
         return intent

@@ -20,6 +20,15 @@ async def test_a_good_task_is_fetched_then_committed_then_done() -> None:
     assert stage.wiped == [1]
 
 
+async def test_a_commit_shows_how_far_it_is_and_begins_anew_under_another_name() -> None:
+    stage = Stage(FILE)
+    stage.pieces = [4, 6, 5]
+    stage.commits = [lambda: None]
+    await stage.play()
+    assert [(each.done, each.saved) for each in stage.seen] == [(10, 4), (10, 10), (10, 10)]
+    assert all(each.speed > 0 and each.saving > 0 for each in stage.seen)
+
+
 async def test_the_intent_is_durable_before_the_commit() -> None:
     stage = Stage(FILE)
     stage.commits = [Trouble(Reason.COMMIT_FAILED, "no", Remedy.RETRY)]

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from odl_daemon.engine.adoption import Adoption
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
 from odl_daemon.engine.dispatcher import Dispatcher
 from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
+from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
 from odl_daemon.intake.table import TableDoor
 from odl_daemon.model.patience import Patience
@@ -115,7 +117,9 @@ class Daemon:
             clock=world.clock,
             why_not_claiming=self.dispatcher.why_not_claiming,
         )
-        self._door = TableDoor(desk=self.desk, poll=settings.poll, rng=rng)
+        self.adoption = Adoption(store=self.store, scratch=scratch, bell=self.bell, clock=world.clock)
+        rival = Rival(self.store, world.clock)
+        self._door = TableDoor(adoption=self.adoption, rival=rival, poll=settings.poll, rng=rng)
         self._stop_asked = asyncio.Event()
         self.life = self.process.loop.create_task(self._live(), name=f"{host}: daemon")
         self.life.add_done_callback(self._ended)
@@ -144,7 +148,7 @@ class Daemon:
 
     async def _live(self) -> None:
         async with asyncio.TaskGroup() as group:
-            await self.desk.take_over()
+            await self.adoption.take_over()
             working = group.create_task(self.dispatcher.run(), name=f"{self.host}: dispatcher")
             door = group.create_task(self._door.serve(), name=f"{self.host}: table door")
             await self._stop_asked.wait()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from odl_daemon.model.task import Fetched
+from odl_daemon.model.task import Fetched, Progress
 from tests.simulation.process import Line, Process
 from tests.simulation.world import World
 
@@ -75,6 +75,9 @@ class MemoryScratch:
 
     async def wipe(self, task_id: int) -> None:
         await self._line.call(lambda: self._disk.wipe(task_id))
+
+    async def inherit(self, task_id: int, folder: str) -> Progress | None:
+        return None
 
     async def folders(self) -> list[int]:
         listed: Callable[[], list[int]] = lambda: sorted(self._disk.folders)  # noqa: E731

@@ -82,6 +82,10 @@ class Counter:
     def why(self, task_id: int) -> str:
         return str(self._look({"do": "why", "id": task_id}))
 
+    def rival(self) -> str:
+        """Who else works on the table, as the daemon has seen it; "" for nobody."""
+        return str(self._look({"do": "rival"}))
+
     # --- asking
 
     def _look(self, message: dict[str, object]) -> object:

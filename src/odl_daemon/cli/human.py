@@ -27,10 +27,10 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def bar(done: int, total: int, width: int) -> str:
-    """How far it is, as a bar of `width` columns."""
+def bar(part: float, width: int) -> str:
+    """How far it is, from 0 to 1, as a bar of `width` columns."""
     room = width - 2
-    filled = min(room, done * room // total) if total else room
+    filled = min(room, int(part * room))
     return f"[{'#' * filled}{'.' * (room - filled)}]"
 
 

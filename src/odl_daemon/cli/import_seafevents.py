@@ -8,14 +8,19 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from configparser import RawConfigParser
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from odl_daemon.cli.show_config import as_toml
 from odl_daemon.cli.trouble import OperatorTrouble
-from odl_daemon.config.seafile_conf import Credentials, SeafileConfError, credentials, seafevents, without_comment
+from odl_daemon.config.seafile_conf import (
+    OLD_WORKER,
+    Credentials,
+    SeafileConfError,
+    credentials,
+    seafevents,
+    without_comment,
+)
 from odl_daemon.config.settings import settings_of
-
-SECTION: Final = "OFFLINE DOWNLOAD"
 
 
 def import_seafevents(words: Namespace, _: object) -> int:
@@ -124,8 +129,8 @@ class _Worker(NamedTuple):
         """The key and its value, as a comment says it."""
         value = self._value(key)
         if value is None:
-            return f"[{SECTION}] {key} is not set"
-        return f"[{SECTION}] {key} = {value if value.isprintable() else as_toml(value)}"
+            return f"[{OLD_WORKER}] {key} is not set"
+        return f"[{OLD_WORKER}] {key} = {value if value.isprintable() else as_toml(value)}"
 
     def flag(self, key: str) -> bool | None:
         """None if it is not set, or no word for yes or no."""
@@ -140,5 +145,5 @@ class _Worker(NamedTuple):
             return None
 
     def _value(self, key: str) -> str | None:
-        value = self.conf.get(SECTION, key, fallback=None)
+        value = self.conf.get(OLD_WORKER, key, fallback=None)
         return value if value is None else without_comment(value)

@@ -60,12 +60,10 @@ def state(task: Shown) -> str:
 
 def progress(task: Shown) -> str:
     """How far it is, in words; nothing if not a byte is here."""
-    done, total = number(task["done"]), task["total"]
+    done, part = number(task["done"]), task.get("progress")
     if task["phase"] == Phase.DONE or not done:
         return ""
-    if not isinstance(total, int) or total <= 0:
-        return human.size(done)
-    return f"{min(done / total, 1):.0%}"
+    return f"{part:.0%}" if isinstance(part, int | float) else human.size(done)
 
 
 def _in_state(word: str) -> dict[str, object]:

@@ -123,20 +123,25 @@ def _told(task: Shown) -> str:
 
 def _bar(task: Shown) -> str:
     total = task["total"]
-    if task["phase"] == Phase.FETCHING and isinstance(total, int):
-        figure = f"{human.bar(number(task['done']), total, 22)} {progress(task) or '0%':>4} of {human.size(total)}"
+    if task["phase"] in (Phase.FETCHING, Phase.COMMITTING) and isinstance(total, int):
+        figure = f"{human.bar(_part(task), 22)} {progress(task) or '0%':>4} of {human.size(total)}"
     else:
         figure = f"{state(task):<22} {progress(task)}"
     parts = [f"{task['id']:>5}", figure, _speed(task), human.plain(task["comment"]) or human.link(task["url"])]
     return "  ".join(part for part in parts if part)
 
 
+def _part(task: Shown) -> float:
+    part = task.get("progress")
+    return part if isinstance(part, int | float) else 0.0
+
+
 def _speed(task: Shown) -> str:
-    speed, total = number(task["speed"]), task["total"]
-    if not speed:
-        return ""
-    left = f"  {human.clock((total - number(task['done'])) / speed)}" if isinstance(total, int) else ""
-    return f"{human.size(speed)}/s{left}"
+    speed, left = number(task["speed"]), task.get("eta")
+    saving = "saving" if task["phase"] == Phase.COMMITTING else ""
+    pace = f"{human.size(speed)}/s" if speed else ""
+    clock = human.clock(left) if isinstance(left, int) else ""
+    return "  ".join(word for word in (saving, pace, clock) if word)
 
 
 def _size(task: Shown) -> str:

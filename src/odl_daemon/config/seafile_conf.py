@@ -63,6 +63,16 @@ def seafevents(folder: Path) -> Seafevents | None:
     return Seafevents(found.file, conf)
 
 
+OLD_WORKER: Final = "OFFLINE DOWNLOAD"
+"""The section of seafevents.conf for the worker that the daemon replaces."""
+
+
+def old_worker_enabled(old: Seafevents) -> bool:
+    """Whether the installation runs the old worker."""
+    value = without_comment(old.conf.get(OLD_WORKER, "enabled", fallback="false"))
+    return RawConfigParser.BOOLEAN_STATES.get(value.lower(), False)
+
+
 def without_comment(value: str) -> str:
     """A value of seafevents.conf as those versions read it that allow comments behind values."""
     return re.split(r"\s[#;]", value, maxsplit=1)[0].strip()

@@ -261,6 +261,16 @@ class Intake:
             "How often the table is looked at for rows that others put there. Tasks of `odl add` start at once.",
         )
     )
+    take_over: str = field(
+        metadata=_key(
+            kinds.choice("start", "never"),
+            "start",
+            'What becomes of rows that stand at DOWNLOADING or QUEUING and are no daemon\'s. "start": at each start '
+            "they are taken over as interrupted work of the old offline-download worker, and continued with the bytes "
+            'that it left, if its folder lies in temp_dir. "never": they are left alone.',
+            "The old worker is switched off before the daemon starts, and nobody else would finish its work.",
+        )
+    )
     channel: str = field(
         metadata=_key(
             kinds.text(r"[A-Za-z0-9._:@-]{0,100}", "up to 100 letters, digits, dots, dashes"),

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from odl_daemon.download import failures
 from odl_daemon.download.conf import checked
+from odl_daemon.download.inheritance import Inherited
 from odl_daemon.download.leftovers import Leftovers, look
 from odl_daemon.download.probe import NoAnswer, Prober
 from odl_daemon.download.scratch import empty
@@ -138,7 +139,8 @@ class Aria2Downloader:
         if answer.status >= 400 and answer.status not in (405, 501):
             raise failures.refusal(answer.status, fetch.host, after=answer.after)
         fetch.headable = answer.headable
-        return answer.validator == fetch.validator
+        inherited = Inherited.read(fetch.validator)
+        return answer.validator == fetch.validator if inherited is None else inherited.fits(answer)
 
     # --- while it runs --------------------------------------------------------------------------------------
 

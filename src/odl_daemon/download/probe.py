@@ -37,6 +37,8 @@ class Answer:
     length: int | None = None
     after: float | None = None
     """Seconds that it asks to wait, at most an hour."""
+    modified: float | None = None
+    """When it was changed last, in Unix seconds, if it tells."""
     headable: bool = True
     """It answers HEAD as it answers GET."""
 
@@ -146,8 +148,19 @@ def _read(status: int, headers: Mapping[str, str]) -> Answer:
     version = (headers.get("etag", ""), headers.get("last-modified", ""))
     validator = "|".join((*version, "" if length is None else str(length))) if any(version) and status < 300 else ""
     return Answer(
-        status=status, validator=validator, length=length, after=seconds_to_wait(headers.get("retry-after", ""))
+        status=status,
+        validator=validator,
+        length=length,
+        after=seconds_to_wait(headers.get("retry-after", "")),
+        modified=_moment(headers.get("last-modified", "")),
     )
+
+
+def _moment(text: str) -> float | None:
+    with suppress(ValueError, OverflowError):
+        when = parsedate_to_datetime(text)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return None
 
 
 def _length(status: int, headers: Mapping[str, str]) -> int | None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import shutil
 import stat
 from concurrent.futures import Executor
 from pathlib import Path
 
-from odl_daemon.model.task import Fetched
+from odl_daemon.download.inheritance import inherit
+from odl_daemon.model.task import Fetched, Progress
 from odl_daemon.together import Together, each
+
+log = logging.getLogger(__name__)
 
 
 class ScratchFolders:
@@ -29,6 +33,13 @@ class ScratchFolders:
 
     async def wipe(self, task_id: int) -> None:
         await self._wipes.ask(self._folder(task_id))
+
+    async def inherit(self, task_id: int, folder: str) -> Progress | None:
+        try:
+            return await asyncio.to_thread(inherit, self._root, folder, self._folder(task_id))
+        except OSError as error:
+            log.warning("task %d: what was begun in %s cannot be taken over: %s", task_id, folder, error.strerror)
+            return None
 
     async def folders(self) -> list[int]:
         return await asyncio.to_thread(self._folders)

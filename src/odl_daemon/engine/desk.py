@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.news import News
-from odl_daemon.model import names, source
-from odl_daemon.model.lifecycle import Event, advance, grants
+from odl_daemon.model.lifecycle import grants
 from odl_daemon.model.patience import clock_time
-from odl_daemon.model.task import Phase, Reason, Status, Task, Wish
-from odl_daemon.ports import Filter, Request, Row, Store
+from odl_daemon.model.task import Phase, Task, Wish
+from odl_daemon.ports import Filter, Request, Store
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +48,15 @@ class Desk:
         bell: Bell,
         clock: Callable[[], datetime],
         why_not_claiming: Callable[[], str],
+        rival: Callable[[], str] = lambda: "",
     ) -> None:
         self._store = store
         self._news = news
         self._bell = bell
         self._clock = clock
         self._why_not_claiming = why_not_claiming
-        self._adopted_up_to = 0
+        self.rival = rival
+        """Tells, in a sentence, who else works on the table; "" if nobody was seen."""
 
     # --- asking for something
 
@@ -136,68 +137,6 @@ class Desk:
             found += await self._store.tasks(Filter(ids=part), len(part))
         return found
 
-    # --- rows that others put into the table
-
-    async def adopt_new(self) -> int:
-        """Makes tasks of rows that others inserted since the last look; returns how many."""
-        return await self._adopt(self._adopted_up_to, frozenset({Status.WAITING}))
-
-    async def adopt_all(self) -> int:
-        """The full look: also rows whose insert became visible late, and ended rows that were set back to
-        WAITING; forgets our side of rows that were deleted."""
-        adopted = await self._adopt(0, frozenset({Status.WAITING}))
-        while forgotten := await self._store.forget_deleted(ROWS_AT_ONCE):
-            log.info("%d rows were deleted by somebody: forgotten", len(forgotten))
-        return adopted
-
-    async def adopt_again(self, task_id: int) -> None:
-        """A row that was ours holds another request now: it is a new task, which takes the turn of the old one.
-        A deleted one is nothing."""
-        rows = await self._store.strangers(task_id - 1, _BEFORE_ITS_END, 1)
-        if rows and rows[0].id == task_id:
-            await self._store.adopt([self._task_of(rows[0])])
-            self._bell.ring()
-
-    async def take_over(self) -> int:
-        """At the start: rows in DOWNLOADING, then in QUEUING, that no daemon of ours knows are the interrupted
-        work of the worker that we replace; they go first."""
-        interrupted = [frozenset({Status.DOWNLOADING}), frozenset({Status.QUEUING})]
-        return sum([await self._adopt(0, statuses) for statuses in interrupted])
-
-    async def _adopt(self, above: int, statuses: frozenset[Status]) -> int:
-        adopted = 0
-        while rows := await self._store.strangers(above, statuses, ROWS_AT_ONCE):
-            above = rows[-1].id
-            if Status.WAITING in statuses:
-                self._adopted_up_to = max(self._adopted_up_to, above)
-            adopted += await self._store.adopt([self._task_of(row) for row in rows])
-            self._bell.ring()
-        return adopted
-
-    def _task_of(self, row: Row) -> Task:
-        """A task made of a row that somebody else wrote: nothing of it was checked yet."""
-        now = self._clock()
-        task = row.before and advance(row.before, Event.RENEWED, at=now)
-        if task is None:
-            task = Task(row.id, row.owner, row.library, row.path, row.url, created=now, changed=now, target=row.path)
-        if row.status is not Status.WAITING:
-            task = replace(task, due=-2 if row.status is Status.DOWNLOADING else -1)
-        return _checked(replace(task, mark=row.mark, epoch=task.epoch + 1), now)
-
-
-def _checked(task: Task, now: datetime) -> Task:
-    """The task with its URL and target parsed, or failed with the sentence that says what is wrong."""
-    try:
-        parsed = source.parse(task.url)
-    except source.Unusable as unusable:
-        return advance(task, Event.FAILED, at=now, reason=Reason.BAD_URL, comment=str(unusable))
-    try:
-        return replace(task, kind=parsed.kind, target=names.folder_path(task.target))
-    except ValueError as error:
-        return advance(task, Event.FAILED, at=now, reason=Reason.BAD_TARGET, comment=str(error))
-
-
-_BEFORE_ITS_END = frozenset({Status.WAITING, Status.QUEUING, Status.DOWNLOADING})
 
 _GRANTED = {
     Wish.PAUSE: "will pause",

@@ -15,6 +15,7 @@ from odl_daemon.engine.endings import Ending, Endings, Limits, committed, unfore
 from odl_daemon.engine.locks import Locks
 from odl_daemon.engine.news import News
 from odl_daemon.engine.run import Left, Run
+from odl_daemon.engine.saving import Pace, Saving
 from odl_daemon.model.lifecycle import Event, advance
 from odl_daemon.model.task import Fetched, Intent, Phase, Progress, Reason, Task
 from odl_daemon.ports import Downloader, LeaseLost, Library, NameTaken, Remedy, Scratch, Store, Trouble
@@ -64,6 +65,7 @@ class Worker:
         self._endings = Endings(limits, host_trouble=host_trouble, clock=clock, rng=rng)
         self._clock = clock
         self._locks = Locks(store, rng)
+        self._pace = Pace()
         self._commit_turns = asyncio.Semaphore(commits)
         self._small_turns = asyncio.Semaphore(SMALL_COMMITS)
 
@@ -152,7 +154,7 @@ class Worker:
             fetched = await self._transfer(run, self._scratch.path(run.task.id))
         self._stop_clock(run)
         self._check_size(fetched.size)
-        run.progress = Progress(fetched.size, fetched.size, 0, run.progress.validator)
+        run.progress = Progress(fetched.size, fetched.size, 0, run.progress.validator, saving=self._pace.rate)
         intent = await self._planned_at_once(run, fetched)
         fetched = replace(fetched, holder=self._holder)
         changes = {"intent": intent} if intent else {}
@@ -184,8 +186,8 @@ class Worker:
     async def _note(self, run: Run, progress: Progress) -> None:
         """Takes one progress in: the first one starts the clock, each one is held against the limits."""
         total_is_news = progress.total is not None and run.progress.total != progress.total
-        run.progress = progress
-        self._news.progress(run.task.id, progress)
+        run.progress = replace(progress, saving=self._pace.rate)
+        self._news.progress(run.task.id, run.progress)
         if run.task.phase is Phase.QUEUED:
             run.start_clock(self.limits.time_limit)
             await self._step(run, Event.STARTED)
@@ -241,16 +243,20 @@ class Worker:
     async def _commit(self, run: Run, *, planned: bool) -> None:
         """Puts the bytes into the library, exactly once: the intent is durable before anything is written."""
         async with self._turn(run), self._alone(run):
-            await self._reserve(run, run.task.fetched.size if run.task.fetched else 0)
-            for _ in range(NAMES_TO_TRY):
-                if not planned:
-                    await self._plan(run)
-                try:
-                    await self._write(run)
-                    return
-                except NameTaken:
-                    log.info("task %d: somebody took the name that it was to have, choosing another", run.task.id)
-                    planned = False
+            with Saving(run, self._pace, self._news.progress) as saving:
+                await self._save_it(run, saving, planned=planned)
+
+    async def _save_it(self, run: Run, saving: Saving, *, planned: bool) -> None:
+        await self._reserve(run, run.task.fetched.size if run.task.fetched else 0)
+        for _ in range(NAMES_TO_TRY):
+            if not planned:
+                await self._plan(run)
+            try:
+                await self._write(run, saving)
+                return
+            except NameTaken:
+                log.info("task %d: somebody took the name that it was to have, choosing another", run.task.id)
+                planned = False
         raise Trouble(Reason.COMMIT_FAILED, "no free name was found in the target folder", Remedy.RETRY)
 
     @asynccontextmanager
@@ -286,11 +292,12 @@ class Worker:
         run.task = replace(run.task, intent=intent)
         await self._store.save(run.task)
 
-    async def _write(self, run: Run) -> None:
+    async def _write(self, run: Run, saving: Saving) -> None:
         """Carries the intent out; nothing leaves it in the middle."""
         intent = run.task.intent
         assert intent is not None, "a commit is planned first"
-        done = await self._library.commit(run.task, self._scratch.path(run.task.id), intent)
+        saving.again()
+        done = await self._library.commit(run.task, self._scratch.path(run.task.id), intent, saving.saved)
         run.task = replace(run.task, intent=done)
 
     # --- its end

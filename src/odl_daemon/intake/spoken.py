@@ -5,6 +5,7 @@
     {"do": "wish", "ids": [...], "wish": "pause"}      -> [{"id", "granted", "sentence"}, ...]
     {"do": "retry_failed", "owner"}                    -> how many
     {"do": "why", "id": 12}                            -> a sentence
+    {"do": "rival"}                                    -> a sentence, "" if nobody else works on the table
     {"do": "ping"}                                     -> "pong"
 
 An answer is {"ok": ...}, or {"error": a sentence, "kind": one of REFUSED, UNKNOWN, AWAY, BROKEN}.
@@ -78,6 +79,8 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
             return await desk.retry_failed(_text(asked, "owner"))
         case "why":
             return await desk.why(_whole(asked.get("id"), "id"))
+        case "rival":
+            return desk.rival()
         case "ping":
             return "pong"
         case other:

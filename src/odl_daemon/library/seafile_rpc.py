@@ -11,12 +11,20 @@ from odl_daemon.library.seaf_server import SeafServer
 from odl_daemon.model.task import Placement, Task
 from odl_daemon.ports import Saved
 
+PathMap = tuple[PurePath, PurePath]
+"""A folder of ours, and where the server sees it: a container has paths of its own."""
+
+
+def path_map_of(words: str) -> PathMap | None:
+    """The map that `/our/folder=/their/folder` means; None for ""."""
+    ours, _, theirs = words.partition("=")
+    return (PurePath(ours), PurePath(theirs)) if ours else None
+
 
 class RpcPosting:
-    """seafile_writing.Posting: the server reads from our scratch folder, so it must be able to; it tells no progress."""
+    """seafile_writing.Posting: the server reads from our scratch folder, so it must be able to."""
 
-    def __init__(self, server: SeafServer, path_map: tuple[PurePath, PurePath] | None = None) -> None:
-        """`path_map`: a folder of ours, and where the server sees it (a container has paths of its own)."""
+    def __init__(self, server: SeafServer, path_map: PathMap | None = None) -> None:
         self._server = server
         self._path_map = path_map
 

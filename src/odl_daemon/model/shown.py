@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from odl_daemon.model.journey import journey
 from odl_daemon.model.lifecycle import SHOWN_AS
 from odl_daemon.model.task import Phase, Progress, Task
 
 
 def as_json(task: Task) -> dict[str, object]:
-    """The task as a JSON object: sizes in bytes, speed in bytes a second, times in UTC with microseconds; null
-    for what is unknown, or none."""
-    status, progress = SHOWN_AS[task.phase], _progress(task)
+    """The task as a JSON object: sizes in bytes, speed in bytes a second, `progress` from 0 to 1 and `eta` in seconds
+    for the whole way into the library, times in UTC with microseconds; null for what is unknown, or none."""
+    status, progress, way = SHOWN_AS[task.phase], _progress(task), journey(task)
     return {
         "id": task.id,
         "owner": task.owner,
@@ -27,6 +28,9 @@ def as_json(task: Task) -> dict[str, object]:
         "done": progress.done,
         "total": progress.total,
         "speed": progress.speed,
+        "saved": progress.saved,
+        "progress": None if way.part is None else round(way.part, 4),
+        "eta": None if way.left is None else round(way.left),
         "attempt": task.attempt,
         "reason": task.reason.value or None,
         "comment": task.comment,
@@ -39,9 +43,10 @@ def as_json(task: Task) -> dict[str, object]:
 def _progress(task: Task) -> Progress:
     """What is here of it: all of it once it is done, and nothing moves unless it is being fetched."""
     if task.phase is Phase.DONE:
-        return Progress(task.size, task.size)
-    moving = task.phase is Phase.FETCHING
-    return Progress(task.progress.done, task.progress.total, task.progress.speed if moving else 0)
+        return Progress(task.size, task.size, saved=task.size)
+    moving = task.phase in (Phase.FETCHING, Phase.COMMITTING)
+    saved = task.progress.saved if task.phase is Phase.COMMITTING else 0
+    return Progress(task.progress.done, task.progress.total, task.progress.speed if moving else 0, saved=saved)
 
 
 def _moment(at: datetime) -> str:

@@ -134,6 +134,15 @@ class MysqlSession:
         )
         return bool(await self.rows(text, {"name": table, "column": column}))
 
+    async def described(self, table: str, column: str) -> tuple[str, str]:
+        text = (
+            "SELECT VERSION(), (SELECT character_set_name FROM information_schema.columns WHERE table_schema ="
+            " DATABASE() AND LOWER(table_name) = LOWER(:name) AND column_name = :column LIMIT 1)"
+        )
+        ((version, charset),) = await self.rows(text, {"name": table, "column": column})
+        program = "MariaDB" if "mariadb" in text_of(version).lower() else "MySQL"
+        return f"{program} {text_of(version).partition('-')[0]}", text_of(charset)
+
     async def lock_schema(self) -> None:
         # the name holds for the whole server, so the database is part of it; at most 64 characters
         await self.run("SELECT GET_LOCK(CONCAT('odl_', SHA1(DATABASE())), 600)")

@@ -69,6 +69,9 @@ class Session(Protocol):
     async def has_index(self, table: str, column: str) -> bool:
         """Whether an index of this table begins with this column."""
 
+    async def described(self, table: str, column: str) -> tuple[str, str]:
+        """The database's program with its version, and the character set of a column."""
+
     async def lock_schema(self) -> None:
         """Keeps other daemons from changing tables until `unlock_schema`, or until the connection ends."""
 

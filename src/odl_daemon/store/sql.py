@@ -10,6 +10,7 @@ from typing import Self
 
 from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.ports import Beat, Filter, Held, Request, Row, StoreAway
+from odl_daemon.store.about import About, about
 from odl_daemon.store.adding import Adding
 from odl_daemon.store.address import BadAddress, parse
 from odl_daemon.store.claims import Claims
@@ -67,6 +68,10 @@ class SqlStore:
     def away(self) -> bool:
         """The database does not serve us at this moment."""
         return self._lanes.away
+
+    async def about(self) -> About:
+        """What the database is."""
+        return await about(self._lanes)
 
     # --- for the doors
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import aiosqlite
 
-from odl_daemon.store.session import Fault, SqlRow, T, Values, numbers
+from odl_daemon.store.session import Fault, SqlRow, T, Values, numbers, text_of
 
 OPTIONS: Final[Mapping[str, object]] = {"timeout": 5.0}
 """Keywords for each connection: seconds that SQLite itself waits for another writer."""
@@ -104,6 +104,11 @@ class SqliteSession:
             if columns and columns[0][2] == column:
                 return True
         return False
+
+    async def described(self, table: str, column: str) -> tuple[str, str]:
+        ((version,),) = await self.rows("SELECT sqlite_version()")
+        ((charset,),) = await self.rows("PRAGMA encoding")
+        return f"SQLite {text_of(version)}", text_of(charset)
 
     async def lock_schema(self) -> None:
         """BEGIN IMMEDIATE did it already."""
