@@ -176,14 +176,45 @@ async def test_many_files_into_one_library_arrive_once_each(
     assert await server.unreachable(repo) == []
 
 
-async def test_check_tells_of_the_server(start_daemon: StartDaemon, sqlite: Table, server: SeafServer) -> None:
-    daemon = await start_daemon("a", database=sqlite.url, library=beside(server))
-    answer = await daemon.odl("check")
-    assert (answer.code, f"the Seafile server at {server.socket} answers" in answer.out) == (0, True), answer
+async def test_check_has_a_line_for_each_part(start_daemon: StartDaemon, sqlite: Table, server: SeafServer) -> None:
+    top = server.socket.parent / "seafile-server-13.0.12" / "runtime"
+    top.mkdir(parents=True)
+    (top / "seafile.sock").symlink_to(server.socket)
+    daemon = await start_daemon(
+        "a", database=sqlite.url, library=beside(server) | {"socket": str(top / "seafile.sock")}
+    )
+    found = await _checked(daemon, code=0)
+    assert found["socket"] == ("ok", f"{server.socket}, of this user")
+    assert found["library"] == ("ok", f"the Seafile server at {server.socket} answers")
+    assert found["hand-over"][0] == "ok" and f"sees {daemon.scratch}" in found["hand-over"][1]
     await server.die()
+    found = await _checked(daemon, code=2)
+    assert found["library"][0] == "FAIL" and "no Seafile server at" in found["library"][1], found
+
+
+async def test_check_tells_of_a_folder_that_the_server_does_not_see(
+    start_daemon: StartDaemon, sqlite: Table, server: SeafServer
+) -> None:
+    daemon = await start_daemon("a", database=sqlite.url, library=beside(server))
+    for path_map in (f"{daemon.scratch}=/not/there", f"{daemon.scratch}=/", "/elsewhere=/x"):
+        daemon.configure(library={"path_map": path_map})
+        found = await _checked(daemon, code=2)
+        assert found["hand-over"][0] == "FAIL" and "path_map" in found["hand-over"][1], found
+
+
+async def test_check_asks_the_file_server(start_daemon: StartDaemon, sqlite: Table, server: SeafServer) -> None:
+    daemon = await start_daemon("a", database=sqlite.url, library=beside(server, "seafile-http"))
+    assert (await _checked(daemon, code=0))["file server"] == ("ok", f"{server.file_server} answers")
+    daemon.configure(library={"file_server": "http://127.0.0.1:1"})
+    assert (await _checked(daemon, code=2))["file server"][0] == "FAIL"
+
+
+async def _checked(daemon: Daemon, code: int) -> dict[str, tuple[str, str]]:
+    """Mark and sentence of each line of `odl check`."""
     answer = await daemon.odl("check")
-    assert answer.code == 2
-    assert f"no Seafile server at {server.socket}" in answer.out, answer
+    assert answer.code == code, answer
+    lines = [(line[:5].strip(), line[6:17].strip(), line[18:]) for line in answer.out.splitlines()]
+    return {name: (mark, sentence) for mark, name, sentence in lines}
 
 
 async def _waits(daemon: Daemon, task_id: int) -> bool:
