@@ -11,7 +11,7 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,9 +39,10 @@ from odl_daemon.fittings import events_door_of, library_of
 from odl_daemon.health import ServiceManager
 from odl_daemon.intake.control import ControlDoor
 from odl_daemon.intake.table import TableDoor
+from odl_daemon.library.tokens import TokensTrouble
 from odl_daemon.logs import logging_to
 from odl_daemon.model.patience import Patience
-from odl_daemon.ports import StoreAway, Trouble
+from odl_daemon.ports import Library, StoreAway, Trouble
 from odl_daemon.store import SqlStore
 from odl_daemon.together import THREADS
 
@@ -143,7 +144,7 @@ class House:
             store=store,
             downloader=self._downloader,
             scratch=scratch,
-            library=library_of(config, small_jobs),
+            library=_library(config, small_jobs),
             news=news,
             holder=holder,
             limits=_limits(config),
@@ -243,6 +244,17 @@ class House:
 
     def _stuck(self) -> bool:
         return self._dispatcher.round_lasts > STUCK_AFTER and not self._store.away
+
+
+def _library(config: Config, small_jobs: Executor) -> Library:
+    try:
+        return library_of(config, small_jobs)
+    except TokensTrouble as trouble:
+        raise OperatorError(str(trouble)) from trouble
+    except OSError as error:
+        raise OperatorError(
+            f"the library cannot be used: {error.strerror}: {error.filename}; look at [library] folder"
+        ) from error
 
 
 def holder_name(state_dir: Path) -> str:

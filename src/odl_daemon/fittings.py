@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from pathlib import PurePath
 
 from odl_daemon.config import Config
 from odl_daemon.engine.desk import Desk
@@ -14,8 +13,12 @@ from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
 from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
-from odl_daemon.library.seafile_rpc import RpcPosting
+from odl_daemon.library.seafile_rpc import RpcPosting, path_map_of
+from odl_daemon.library.seafile_server import Server
+from odl_daemon.library.seafile_writing import Posting
+from odl_daemon.library.seahub import Seahub
 from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
+from odl_daemon.library.tokens import Tokens
 from odl_daemon.ports import Library
 
 DEFAULT_LIBRARY = "default"
@@ -29,13 +32,20 @@ def library_of(config: Config, small_jobs: Executor) -> Library:
     """Where files end up; a folder that is missing is made. Raises OSError."""
     if config.library.kind == "folder":
         return _folder_library(config, small_jobs)
-    assert config.library.socket is not None, "a config without it is refused"
+    server, posting = _way_to_seafile(config)
+    return SeafileLibrary(server, posting, small_jobs, block=config.library.block_size)
+
+
+def _way_to_seafile(config: Config) -> tuple[Server, Posting]:
+    """How the server is asked, and how bytes come to it. Raises TokensTrouble."""
+    if config.library.socket is None:
+        assert config.library.tokens_file is not None, "a config without it is refused"
+        seahub = Seahub(config.library.seahub_url, Tokens(config.library.tokens_file))
+        return seahub, HttpPosting(seahub)
     server = SeafServer(Searpc(config.library.socket))
     if config.library.kind == "seafile-http":
-        return SeafileLibrary(server, HttpPosting(RpcUploadLinks(server, config.library.file_server)), small_jobs)
-    ours, _, theirs = config.library.path_map.partition("=")
-    path_map = (PurePath(ours), PurePath(theirs)) if ours else None
-    return SeafileLibrary(server, RpcPosting(server, path_map), small_jobs)
+        return server, HttpPosting(RpcUploadLinks(server, config.library.file_server))
+    return server, RpcPosting(server, path_map_of(config.library.path_map))
 
 
 def _folder_library(config: Config, small_jobs: Executor) -> FolderLibrary:

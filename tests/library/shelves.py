@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 from odl_daemon.library.file_id import BLOCK, Digest
 from odl_daemon.library.folder import FolderLibrary
@@ -16,8 +16,11 @@ from odl_daemon.library.seaf_server import Rpc, SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
 from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
 from odl_daemon.library.seafile_rpc import RpcPosting
+from odl_daemon.library.seafile_server import Server
 from odl_daemon.library.seafile_writing import Posting
+from odl_daemon.library.seahub import Seahub
 from odl_daemon.library.searpc import Searpc
+from odl_daemon.library.tokens import Tokens
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Phase, Placement, Task
 from odl_daemon.ports import Library, NameTaken, Saved, unheard
 from tests.servers import seafile as double
@@ -82,10 +85,13 @@ class SeafileShelf:
 
     looks: Sequence[float] = (0.02, 0.05, 0.1)
 
-    def __init__(self, root: Path, server: double.SeafServer, library: str, *, http: bool) -> None:
+    def __init__(self, root: Path, server: double.SeafServer, library: str, *, http: bool, web: bool = False) -> None:
+        """`web`: all of it by the web site, with the users' tokens."""
         self.id = library
         self.server = server
         self.http = http
+        self.web = web
+        self.tokens = root / "tokens"
         self.scratch = root / "scratch"
         self.scratch.mkdir(parents=True, exist_ok=True)
 
@@ -93,6 +99,8 @@ class SeafileShelf:
         self, failpoint: Failpoint | None = None, *, limit: float = 10.0, block: int = BLOCK, file_server: str = ""
     ) -> SeafileLibrary:
         """`limit`: seconds for whatever the server does."""
+        if self.web:
+            return self._open_by_web(failpoint, limit, block)
         plain = Searpc(self.server.socket, limit=limit)
         rpc = plain if failpoint is None else TrippedRpc(plain, failpoint)
         server = SeafServer(rpc, post_limit=limit)
@@ -104,6 +112,21 @@ class SeafileShelf:
             return RpcPosting(server)
         posting = HttpPosting(RpcUploadLinks(server, file_server), connect_limit=limit, silence_limit=limit)
         return posting if failpoint is None else TrippedPosting(posting, failpoint)
+
+    def _open_by_web(self, failpoint: Failpoint | None, limit: float, block: int) -> SeafileLibrary:
+        seahub = Seahub(self.server.seahub, Tokens(self.tokens), answer_limit=limit)
+        posting: Posting = HttpPosting(seahub, connect_limit=limit, silence_limit=limit)
+        server: Server = seahub
+        if failpoint is not None:
+            posting, server = TrippedPosting(posting, failpoint), cast(Server, TrippedSeahub(seahub, failpoint))
+        return SeafileLibrary(server, posting, block=block, looks=self.looks)
+
+    async def let_in(self, *users: str) -> None:
+        """Gives the daemon a token of each of these users."""
+        lines = [f'{user} = "{await self.server.create_token(user)}"' for user in users]
+        self.tokens.touch(mode=0o600)
+        with self.tokens.open("a") as file:
+            file.write("".join(f"{line}\n" for line in lines))
 
     async def files(self) -> dict[str, str]:
         return {path: found.id for path, found in (await self.server.files(self.id)).items()}
@@ -119,9 +142,12 @@ class SeafileShelf:
 
 
 @asynccontextmanager
-async def seafile_shelf(root: Path, *, http: bool, version: str) -> AsyncIterator[SeafileShelf]:
+async def seafile_shelf(root: Path, *, http: bool, version: str, web: bool = False) -> AsyncIterator[SeafileShelf]:
     async with double.SeafServer(root / "seafile", version=version) as server:
-        yield SeafileShelf(root, server, await server.create_repo(ALICE), http=http)
+        shelf = SeafileShelf(root, server, await server.create_repo(ALICE), http=http, web=web)
+        if web:
+            await shelf.let_in(ALICE)
+        yield shelf
 
 
 # --- a task and its bytes
@@ -225,6 +251,18 @@ class TrippedRpc:
 
     async def call(self, function: str, *arguments: str | int | None, limit: float | None = None) -> object:
         return await self._failpoint.passed(lambda: self._rpc.call(function, *arguments, limit=limit))
+
+
+class TrippedSeahub:
+    """seafile_server.Server."""
+
+    def __init__(self, seahub: Seahub, failpoint: Failpoint) -> None:
+        self._seahub = seahub
+        self._failpoint = failpoint
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        method = getattr(self._seahub, name)
+        return lambda *words: self._failpoint.passed(lambda: method(*words))
 
 
 class TrippedPosting:

@@ -18,7 +18,7 @@ from tests.library.shelves import FolderShelf, Row, Shelf, fetched, fetched_all,
 BLOCK = 8 << 20
 
 
-@pytest.fixture(params=["folder", "seafile-rpc", "seafile-http"])
+@pytest.fixture(params=["folder", "seafile-rpc", "seafile-http", "seafile-web"])
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
     match request.param:
         case "folder":
@@ -28,6 +28,9 @@ async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 yield shelf
         case "seafile-http":
             async with seafile_shelf(tmp_path, http=True, version="13.0") as shelf:
+                yield shelf
+        case "seafile-web":
+            async with seafile_shelf(tmp_path, http=True, web=True, version="12.0") as shelf:
                 yield shelf
 
 

@@ -33,21 +33,24 @@ from tests.library.shelves import (
     task_of,
 )
 from tests.servers.seafile.file_server import UPLOAD
+from tests.servers.seafile.web import WEB
 
 EVE = "eve@example.org"
 ONE = {"/a.tar.gz": id_of(b"bytes")}
 POST = "seafile_post_multi_files"
 
 WAYS = {
-    "rpc-8.0": (False, "8.0"),
-    "rpc-13.0": (False, "13.0"),
-    "http-8.0": (True, "8.0"),
-    "http-12.0": (True, "12.0"),
+    "rpc-8.0": (False, False, "8.0"),
+    "rpc-13.0": (False, False, "13.0"),
+    "http-8.0": (True, False, "8.0"),
+    "http-12.0": (True, False, "12.0"),
+    "web-13.0": (True, True, "13.0"),
 }
+"""By HTTP, by the web site alone, and the version."""
 
 each_way = pytest.mark.parametrize(
     "shelf",
-    ["rpc-8.0", *(pytest.param(way, marks=pytest.mark.chaos) for way in ("rpc-13.0", "http-8.0", "http-12.0"))],
+    ["rpc-8.0", *(pytest.param(way, marks=pytest.mark.chaos) for way in WAYS if way != "rpc-8.0")],
     indirect=True,
 )
 one_way = pytest.mark.parametrize("shelf", ["rpc-13.0"], indirect=True)
@@ -57,8 +60,10 @@ both_ways = pytest.mark.parametrize("shelf", ["rpc-8.0", "http-12.0"], indirect=
 
 @pytest.fixture
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SeafileShelf]:
-    http, version = WAYS[request.param]
-    async with seafile_shelf(tmp_path, http=http, version=version) as shelf:
+    http, web, version = WAYS[request.param]
+    async with seafile_shelf(tmp_path, http=http, web=web, version=version) as shelf:
+        if web:
+            await shelf.let_in(BOB, EVE)
         yield shelf
 
 
@@ -420,7 +425,8 @@ async def test_a_commit_that_is_carried_out_while_we_look_is_found(shelf: Seafil
     async with asyncio.TaskGroup() as group:
         group.create_task(row.walk(shelf.open(limit=0.5), shelf, fetched(shelf)), name="the walk")
         await shelf.server.holding()
-        await shelf.server.called("seafile_get_dirent_by_path", 2)  # one look before, so we have left
+        looks = (await shelf.server.calls())[look_of(shelf)]
+        await shelf.server.called(look_of(shelf), looks + 1)  # so we have left
         await shelf.server.release()
     assert await shelf.files() == row.shown == ONE
 
@@ -629,6 +635,10 @@ async def assert_one_file_after(shelf: SeafileShelf, row: Row) -> None:
     """The next attempt ends with the one file."""
     await row.walk(shelf.open(), shelf, fetched(shelf))
     assert await shelf.files() == row.shown == ONE
+
+
+def look_of(shelf: SeafileShelf) -> str:
+    return WEB if shelf.web else "seafile_get_dirent_by_path"
 
 
 def commit_of(shelf: SeafileShelf) -> str:

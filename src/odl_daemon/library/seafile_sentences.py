@@ -52,6 +52,28 @@ def not_allowed(task: Task) -> Trouble:
     return Trouble(Reason.NOT_ALLOWED, f"you may not write to the folder {task.target!r} of this library")
 
 
+def not_visible() -> Trouble:
+    return Trouble(Reason.NOT_ALLOWED, "you may not use this folder of the library")
+
+
+def no_token() -> Trouble:
+    return Trouble(
+        Reason.NOT_ALLOWED,
+        "there is no API token of yours for the Seafile server here: ask the administrator",
+    )
+
+
+def stale_token() -> Trouble:
+    return Trouble(
+        Reason.NOT_ALLOWED,
+        "the Seafile server does not take your API token: give the administrator a new one",
+    )
+
+
+def no_tokens() -> Trouble:
+    return Trouble(Reason.HOST_TROUBLE, "the API tokens cannot be read", Remedy.HOST)
+
+
 def over_quota() -> Trouble:
     return Trouble(Reason.OVER_QUOTA, "the owner of the library has no room left for this file")
 
@@ -103,7 +125,7 @@ def refused() -> Trouble:
     return Trouble(Reason.COMMIT_FAILED, "the Seafile server did not take the file", Remedy.RETRY)
 
 
-def _folder_went() -> Trouble:
+def folder_went() -> Trouble:
     return Trouble(Reason.FOLDER_MISSING, "the folder is not in the library any longer")
 
 
@@ -120,7 +142,7 @@ def _cannot_read() -> Trouble:
     return Trouble(Reason.HOST_TROUBLE, "the Seafile server cannot read the downloaded file", Remedy.HOST)
 
 
-_BY_CODE = {516: _folder_went, 517: bad_name, 519: over_quota}
+_BY_CODE = {516: folder_went, 517: bad_name, 519: over_quota}
 
 _BY_MESSAGE = {
     "Passwd is not set": encrypted,

@@ -39,11 +39,17 @@ class SeafServer:
         self._threads = threads
         self._child: Child | None = None
         self._port = 0
+        self._web_port = 0
 
     @property
     def file_server(self) -> str:
         """The URL of its file server, the same after a restart."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def seahub(self) -> str:
+        """The URL of its web site, the same after a restart."""
+        return f"http://127.0.0.1:{self._web_port}"
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -63,18 +69,22 @@ class SeafServer:
     async def start(self) -> None:
         """Starts it, with what it knew before; returns when it answers."""
         self._control.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX) as listener, listening(self._port) as uploads:
-            self._port = port_of(uploads)
+        with (
+            socket.socket(socket.AF_UNIX) as listener,
+            listening(self._port) as uploads,
+            listening(self._web_port) as site,
+        ):
+            self._port, self._web_port = port_of(uploads), port_of(site)
             listener.bind(str(self._control))
             listener.listen()
             argv = [
                 *(sys.executable, "-m", "tests.servers.seafile", "--version", self.version),
                 *("--socket", str(self.socket), "--data", str(self._folder / "data")),
                 *("--threads", str(self._threads), "--control-fd", str(listener.fileno())),
-                *("--file-server-fd", str(uploads.fileno())),
+                *("--file-server-fd", str(uploads.fileno()), "--web-fd", str(site.fileno())),
             ]
             env = {**os.environ, "PYTHONPATH": str(ROOT)}
-            fds = [listener.fileno(), uploads.fileno()]
+            fds = [listener.fileno(), uploads.fileno(), site.fileno()]
             self._child = Child(argv, output=self._folder / "output", env=env, pass_fds=fds)
         await self._ask("ready")
 
@@ -107,6 +117,10 @@ class SeafServer:
     async def share(self, repo: str, user: str, permission: str | None) -> None:
         """ "rw" or "r"; None ends it."""
         await self._ask("share", repo_id=repo, user=user, permission=permission)
+
+    async def create_token(self, user: str) -> str:
+        """A new API token of this user."""
+        return str(await self._ask("create_token", user=user))
 
     async def set_quota(self, user: str, size: int) -> None:
         """Bytes; -2 is no limit."""

@@ -119,6 +119,7 @@ class Model:
         self._repos: dict[str, Repo] = {}
         self._quotas: dict[str, int] = {}
         self._max_upload = 0
+        self._tokens: dict[str, str] = {}
         self._listings: dict[str, list[tuple[str, File | Folder]]] = {EMPTY: []}
         self._channels: defaultdict[str, deque[tuple[str, int]]] = defaultdict(deque)
         data.mkdir(parents=True, exist_ok=True)
@@ -156,6 +157,16 @@ class Model:
             return None
         return "rw" if user == repo.owner else repo.shares.get(user)
 
+    # --- API tokens
+
+    def create_token(self, user: str) -> str:
+        token = uuid.uuid4().hex
+        self._record(fact="token", user=user, token=token)
+        return token
+
+    def user_of_token(self, token: str) -> str | None:
+        return self._tokens.get(token)
+
     # --- quotas
 
     @property
@@ -170,13 +181,18 @@ class Model:
         """In bytes; UNLIMITED lifts it."""
         self._record(fact="quota", user=user, size=size)
 
+    def usage(self, user: str) -> tuple[int, int]:
+        """Bytes that count against a user's quota, and the quota."""
+        with self._lock:
+            used = sum(each.counted[0] for each in self._repos.values() if each.owner == user)
+            return used, self._quotas.get(user, UNLIMITED)
+
     def has_room(self, repo_id: str, delta: int) -> bool:
         with self._lock:
             repo = self._repos.get(repo_id)
             if repo is None:
                 return False
-            quota = self._quotas.get(repo.owner, UNLIMITED)
-            used = sum(each.counted[0] for each in self._repos.values() if each.owner == repo.owner)
+            used, quota = self.usage(repo.owner)
             return quota == UNLIMITED or used + delta < quota
 
     def count(self) -> None:
@@ -282,11 +298,11 @@ class Model:
         taken = set(taken)
         names = []
         for post in posts:
-            names.append(post.name if replace else self._free_name(post.name, taken))
+            names.append(post.name if replace else self.free_name(post.name, taken))
             taken.add(names[-1])
         return names
 
-    def _free_name(self, name: str, taken: set[str]) -> str:
+    def free_name(self, name: str, taken: set[str]) -> str:
         if name not in taken:
             return name
         for number in range(1, self.habits.most_names):
@@ -357,6 +373,8 @@ class Model:
                 self._repos[repo_id].shares.pop(user, None)
             case {"fact": "quota", "user": str(user), "size": int(size)}:
                 self._quotas[user] = size
+            case {"fact": "token", "user": str(user), "token": str(token)}:
+                self._tokens[token] = user
             case {"fact": "max upload", "size": int(size)}:
                 self._max_upload = size
             case {"fact": "folder", "repo": str(repo_id), "path": str(path), "user": str(user), "at": int(at)}:
