@@ -252,6 +252,10 @@ class Library(Protocol):
     def lock_of(self, task: Task) -> str:
         """The name of the lock that a plan and its commit need; "" if they need none."""
 
+    def lingers(self, size: int) -> float:
+        """Seconds that the library may go on with a commit of so many bytes when who began it is gone; 0 if it ends
+        with him."""
+
     async def payer(self, task: Task) -> str:
         """Whose room the task's bytes take; "" if nobody counts. Raises Trouble."""
 

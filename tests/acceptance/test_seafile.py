@@ -15,6 +15,7 @@ from tests.conftest import StartDaemon
 from tests.servers.daemon import Daemon
 from tests.servers.origin import Origin, Page, content
 from tests.servers.seafile import SeafServer
+from tests.servers.seafile.file_server import UPLOAD
 
 ALICE, BOB = "alice@example.org", "bob@example.org"
 DATA = content(300_000)
@@ -152,6 +153,27 @@ async def test_kill_9_in_the_middle_of_a_commit_leaves_one_file(
     (task,) = await daemon.show(task_id)
     assert task["status_name"] == "OK", task
     assert list(await server.files(repo)) == [task["path"]] == ["/a"]
+
+
+async def test_what_the_server_still_writes_after_a_kill_9_is_not_written_twice(
+    start_daemon: StartDaemon, origin: Origin, sqlite: Table, server: SeafServer, kind: str
+) -> None:
+    daemon = await start_daemon("a", database=sqlite.url, library=beside(server, kind))
+    repo = await server.create_repo(ALICE)
+    origin.pages["/a"] = Page(DATA)
+    call = "seafile_post_multi_files" if kind == "seafile-rpc" else UPLOAD
+    await server.fail("hold", call)
+    task_id = await added(daemon, origin.url("/a"), repo)
+    await server.holding()
+    await daemon.kill()
+    looks = (await server.calls())["seafile_get_dirent_by_path"]
+    await daemon.start()
+    await server.called("seafile_get_dirent_by_path", looks + 3)  # it looks again and again, and posts nothing
+    await server.release()
+    (task,) = await daemon.finish(task_id)
+    assert (task["status_name"], task["path"]) == ("OK", "/a"), task
+    assert list(await server.files(repo)) == ["/a"]
+    assert (await server.calls())[call] == 1
 
 
 @pytest.mark.parametrize("table", ["mariadb"], indirect=True)

@@ -72,6 +72,9 @@ class Stage:
     def lock_of(self, task: Task) -> str:
         return ""
 
+    def lingers(self, size: int) -> float:
+        return 0.0
+
     async def payer(self, task: Task) -> str:
         return ""
 

@@ -95,6 +95,9 @@ class MemoryLibrary:
     def lock_of(self, task: Task) -> str:
         return f"library {task.library}" if self._remote else ""
 
+    def lingers(self, size: int) -> float:
+        return 0.0
+
     async def payer(self, task: Task) -> str:
         return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -186,7 +187,7 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
     assert isinstance(library, Path)
     kind = values["library"]["kind"]
     if kind != "folder":
-        yield from _ways_to_seafile(values["library"])
+        yield from _ways_to_seafile(values["library"], temp_dir)
     channel, mode = values["intake"]["channel"], values["intake"]["channel_mode"]
     if channel and values["library"]["socket"] is None:
         yield "[intake] channel needs [library] socket, the path of seaf-server's seafile.sock"
@@ -201,7 +202,7 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
         )
 
 
-def _ways_to_seafile(library: dict[str, Any]) -> Iterator[str]:
+def _ways_to_seafile(library: dict[str, Any], temp_dir: object) -> Iterator[str]:
     kind, tokens = library["kind"], {key for key in ("seahub_url", "tokens_file") if library[key]}
     if library["socket"] is None:
         if kind == "seafile-rpc" or not tokens:
@@ -209,6 +210,9 @@ def _ways_to_seafile(library: dict[str, Any]) -> Iterator[str]:
             yield f'[library] kind = "{kind}" needs [library] socket, the path of seaf-server\'s seafile.sock{other}'
         elif len(tokens) == 1:
             yield "[library] seahub_url and tokens_file belong together: set both, or a socket"
+    temp_dir = str(temp_dir)
+    if kind == "seafile-rpc" and not unicodedata.is_normalized("NFC", temp_dir):
+        yield f"[download] temp_dir {temp_dir}: seaf-server spells its accents otherwise and finds nothing; rename it"
     if library["block_size"] < 1 << 20:
         yield "[library] block_size: expected 1 MiB at least, as seafile.conf has it; without an entry there, 8 MiB"
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from odl_daemon.engine.bell import Bell
 from odl_daemon.model import names, source
-from odl_daemon.model.lifecycle import Event, advance
+from odl_daemon.model.lifecycle import BEGUN, CLAIMED_ONLY, Event, advance
 from odl_daemon.model.task import Reason, Status, Task
 from odl_daemon.ports import Row, Scratch, Store
 
@@ -84,7 +84,7 @@ class Adoption:
         if task is None:
             task = Task(row.id, row.owner, row.library, row.path, row.url, created=now, changed=now, target=row.path)
         if row.status is not Status.WAITING:
-            task = replace(task, due=-2 if row.status is Status.DOWNLOADING else -1)
+            task = replace(task, due=BEGUN if row.status is Status.DOWNLOADING else CLAIMED_ONLY)
         return _checked(replace(task, mark=row.mark, epoch=task.epoch + 1), now)
 
 

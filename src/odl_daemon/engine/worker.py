@@ -34,6 +34,9 @@ PLANNED_AT_ONCE = 1 << 20
 SMALL_COMMITS = 32
 """Small files that are on their way into the library at a time; the library writes them in batches."""
 
+LATE_LOOK = 0.5
+"""Seconds between two looks for a file that an earlier life may have committed."""
+
 LOOK_AT_THE_DISK_FROM = 1 << 20
 """Bytes; for smaller files the free space is not asked for."""
 
@@ -242,9 +245,27 @@ class Worker:
 
     async def _commit(self, run: Run, *, planned: bool) -> None:
         """Puts the bytes into the library, exactly once: the intent is durable before anything is written."""
+        if await self._is_committed_late(run):
+            return
         async with self._turn(run), self._alone(run):
             with Saving(run, self._pace, self._news.progress) as saving:
                 await self._save_it(run, saving, planned=planned)
+
+    async def _is_committed_late(self, run: Run) -> bool:
+        """Whether the library carries out what an earlier life has asked for: to ask once more meanwhile would make
+        two files of one."""
+        if not run.may_be_committing or run.task.intent is None:
+            return False
+        now = asyncio.get_running_loop().time
+        over = now() + self._library.lingers(run.task.intent.size)
+        async with run.leavable():
+            while now() < over:
+                await asyncio.sleep(min(LATE_LOOK, over - now()))
+                landed = await self._found_there(run.task)
+                if landed is not None:
+                    run.task = landed
+                    return True
+        return False
 
     async def _save_it(self, run: Run, saving: Saving, *, planned: bool) -> None:
         await self._reserve(run, run.task.fetched.size if run.task.fetched else 0)

@@ -60,6 +60,10 @@ class FolderLibrary:
         """None is needed: a move never replaces anything."""
         return ""
 
+    def lingers(self, size: int) -> float:
+        """Our own hands write, and they are gone with us."""
+        return 0.0
+
     async def payer(self, task: Task) -> str:
         return ""
 

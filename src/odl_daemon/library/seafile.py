@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import Final
 
 from odl_daemon.library import seafile_sentences
 from odl_daemon.library.digests import Digests
@@ -24,6 +25,12 @@ from odl_daemon.library.searpc import Refused
 from odl_daemon.model.names import free_name
 from odl_daemon.model.task import Fetched, Intent, Placement, Task
 from odl_daemon.ports import NameTaken, Saved, unheard
+
+LINGERS: Final = 15.0
+"""Seconds that a server may need for a commit besides reading its bytes."""
+
+INDEXING: Final = 50e6
+"""Bytes per second that a slow server reads and indexes; 400 MB/s were seen."""
 
 
 class SeafileLibrary:
@@ -52,6 +59,10 @@ class SeafileLibrary:
         """The name of what a plan and its commit need for themselves: commits into one library at the same time
         are merged or renamed by the server."""
         return f"library {task.library}"
+
+    def lingers(self, size: int) -> float:
+        """A server carries out what it was told, also if nobody waits for its answer any longer."""
+        return LINGERS + size / INDEXING
 
     async def check(self, task: Task) -> None:
         with seafile_sentences.told():

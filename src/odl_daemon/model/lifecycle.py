@@ -142,6 +142,11 @@ _EFFECTS: Final[Mapping[Event, Mapping[str, Any]]] = {
 }
 
 
+CLAIMED_ONLY: Final = -1
+BEGUN: Final = -2
+"""`due` of interrupted work: what had a byte goes first."""
+
+
 def allows(phase: Phase, event: Event) -> bool:
     """Whether `event` can happen to a task in `phase`."""
     return (phase, event) in STEPS
@@ -163,7 +168,7 @@ def advance(task: Task, event: Event, *, at: datetime, **changes: Any) -> Task:
         raise IllegalStep(f"task {task.id}: {event} cannot happen while {task.phase}")
     effects: dict[str, Any] = {"phase": phase, "changed": at, **_EFFECTS.get(event, {})}
     if event is Event.ABANDONED:
-        effects["due"] = -1 if task.phase is Phase.QUEUED else -2
+        effects["due"] = CLAIMED_ONLY if task.phase is Phase.QUEUED else BEGUN
     if not phase.held:
         effects["holder"] = ""
         effects["wish"] = None
