@@ -20,7 +20,6 @@ from random import Random
 from odl_daemon.config import Config, ConfigError
 from odl_daemon.download.aria2 import Aria2Downloader
 from odl_daemon.download.aria2_log import Aria2Log
-from odl_daemon.download.dial import Dialler
 from odl_daemon.download.probe import Prober
 from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.sandbox import Isolation, SandboxTrouble
@@ -35,7 +34,11 @@ from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
 from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
-from odl_daemon.fittings import events_door_of, library_of
+from odl_daemon.fittings import events_door_of, library_of, look_up_of, rules_of
+from odl_daemon.guard.blocks import BLOCKS, BlockLog
+from odl_daemon.guard.dial import Dialler
+from odl_daemon.guard.guests import Guests
+from odl_daemon.guard.resolver import Resolver
 from odl_daemon.health import ServiceManager
 from odl_daemon.intake.control import ControlDoor
 from odl_daemon.intake.table import TableDoor
@@ -56,6 +59,9 @@ STUCK_AFTER = 30.0
 
 OPEN_FILES = 8192
 
+NAME_SERVERS_PATIENCE = "timeout:2 attempts:2"
+"""Of the host's own resolver, unless the operator has set it: two seconds for each server, twice."""
+
 
 class OperatorError(Exception):
     """Something that only the operator can mend: one sentence, and what to do."""
@@ -68,6 +74,7 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
     """
     os.umask(0o077)
     _allow_many_files()
+    os.environ.setdefault("RES_OPTIONS", NAME_SERVERS_PATIENCE)
     with (
         _owned(config.daemon.state_dir, "[daemon] state_dir"),
         _owned(config.download.temp_dir, "[download] temp_dir"),
@@ -104,7 +111,8 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
             store = await cellar.enter_async_context(SqlStore(url=config.database.url, lease=config.daemon.lease))
         if not stop.asked.is_set():
             aria2_log = cellar.enter_context(Aria2Log(config.log.aria2_file))
-            house = House(config, store, aria2_log, cellar.enter_context(Dialler()))
+            resolver = cellar.enter_context(Resolver(look_up_of(config)))
+            house = House(config, store, aria2_log, resolver)
             with _reloading(house, reload, manager):
                 await house.live(stop, manager)
     log.info("stopped")
@@ -114,12 +122,15 @@ async def _serve(config: Config, reload: Callable[[], Config]) -> int:
 class House:
     """Every room, built and connected; nothing runs before `live`."""
 
-    def __init__(self, config: Config, store: SqlStore, aria2_log: Aria2Log, dialler: Dialler) -> None:
+    def __init__(self, config: Config, store: SqlStore, aria2_log: Aria2Log, resolver: Resolver) -> None:
         holder, rng = config.daemon.name or holder_name(config.daemon.state_dir), Random()
         _say_isolation(config)
         self._store = store
         self._bell, news = Bell(), News()
         small_jobs = ThreadPoolExecutor(THREADS, thread_name_prefix="small jobs")
+        guests = Guests()
+        self._blocks = BlockLog(config.daemon.state_dir / BLOCKS, guests, now)
+        dialler = Dialler(resolver=resolver, judge=rules_of(config), blocked=self._blocks.note)
         scratch = ScratchFolders(root=config.download.temp_dir, small_jobs=small_jobs)
         self._aria2 = Aria2Server(
             scratch=config.download.temp_dir,
@@ -135,6 +146,7 @@ class House:
         self._downloader = Aria2Downloader(
             server=self._aria2,
             prober=Prober(dial=dialler.dial),
+            guests=guests,
             stall_limit=config.download.stall_limit,
             small_jobs=small_jobs,
         )
@@ -193,6 +205,7 @@ class House:
                 cellar = [
                     group.create_task(self._aria2.run(), name="aria2 and its sandbox"),
                     group.create_task(self._downloader.run(), name="looks of the downloader"),
+                    group.create_task(self._blocks.run(), name="block log"),
                 ]
                 async with stop.cutting_short():
                     await self._aria2.ready()

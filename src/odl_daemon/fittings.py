@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from odl_daemon.config import Config
 from odl_daemon.engine.desk import Desk
+from odl_daemon.guard.destination import Destination, destination
+from odl_daemon.guard.resolver import LookUp, by_servers, name_server
+from odl_daemon.guard.rules import Rules
 from odl_daemon.intake.events import ChannelTrouble, EventsDoor
 from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import SeafServer
@@ -55,6 +58,25 @@ def _folder_library(config: Config, small_jobs: Executor) -> FolderLibrary:
             folder.mkdir(parents=True)
             folder.chmod(0o755)  # for its readers, whatever our own umask is
     return FolderLibrary(root, create=config.library.create, small_jobs=small_jobs)
+
+
+def rules_of(config: Config) -> Rules:
+    """What tasks may connect to."""
+    return Rules(
+        allow=_destinations(config.guard.allow),
+        deny=_destinations(config.guard.deny),
+        ports=frozenset(config.guard.ports),
+    )
+
+
+def _destinations(items: Sequence[str]) -> list[Destination]:
+    return [found for found in map(destination, items) if found is not None]
+
+
+def look_up_of(config: Config) -> LookUp | None:
+    """How hosts are looked up; None for the way of this host."""
+    servers = [found for found in map(name_server, config.guard.resolvers) if found is not None]
+    return by_servers(servers) if servers else None
 
 
 def events_door_of(config: Config, desk: Desk) -> EventsDoor | None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 
 from odl_daemon.config import kinds
 from odl_daemon.config.database_url import normal_url, without_password
-from odl_daemon.config.destination import is_destination
+from odl_daemon.guard.destination import destination
 
 HERE = Path("/nowhere")
 
@@ -67,7 +67,12 @@ def test_anything_else_is_no_size(written: object) -> None:
 @given(some.one_of(some.text(), some.integers(), some.floats(), some.none(), some.lists(some.text())))
 def test_no_value_breaks_the_reading(written: object) -> None:
     every = [kinds.flag(), kinds.text(), kinds.whole(1, 9), kinds.duration(0, 9), kinds.size(), kinds.database_url()]
-    every += [kinds.listed(is_destination, "x"), kinds.folder_path(), kinds.optional_path(), kinds.program()]
+    every += [
+        kinds.listed(lambda item: bool(destination(item)), "x"),
+        kinds.folder_path(),
+        kinds.optional_path(),
+        kinds.program(),
+    ]
     for kind in every:
         try:
             kind.read(written, HERE)
@@ -125,9 +130,9 @@ def test_a_password_is_hidden_whatever_is_in_it() -> None:
     "item", ["10.0.0.0/8", "10.1.2.3", "fd00::/8", "::1", "intra", "intra.example.org:8080", "10.0.0.1:80", "[::1]:80"]
 )
 def test_networks_hosts_and_ports_can_be_allowed(item: str) -> None:
-    assert is_destination(item)
+    assert destination(item)
 
 
 @pytest.mark.parametrize("item", ["", ":80", "a:b", "a:0", "a:65536", "10.0.0.0/99", "a b", "http://a", "*", "[a]:80"])
 def test_other_things_cannot(item: str) -> None:
-    assert not is_destination(item)
+    assert destination(item) is None

@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.guard.diallers import OpenDialler
+
 from odl_daemon.download.aria2 import Aria2Downloader
-from odl_daemon.download.dial import Dialler
 from odl_daemon.download.probe import Prober
 from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.sandbox import Isolation
 from odl_daemon.download.server import Aria2Server
+from odl_daemon.guard.guests import Guests
 from odl_daemon.model.task import Fetched, Progress, Task
 
 NOW = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -79,7 +81,7 @@ async def benched(
     tls: Any = None,
 ) -> AsyncIterator[Bench]:
     words: deque[str] = deque(maxlen=200)
-    dialler = Dialler()
+    dialler = OpenDialler()
     server = Aria2Server(
         scratch=root,
         aria2c="aria2c",
@@ -94,7 +96,8 @@ async def benched(
         answer_limit=answer_limit,
         autosave=autosave,
     )
-    downloader = Aria2Downloader(server=server, prober=Prober(dial=dialler.dial, tls=tls), stall_limit=stall_limit)
+    prober = Prober(dial=dialler.dial, tls=tls)
+    downloader = Aria2Downloader(server=server, prober=prober, guests=Guests(), stall_limit=stall_limit)
     async with asyncio.TaskGroup() as group:
         loops = [
             group.create_task(server.run(), name="the aria2 server"),

@@ -17,7 +17,7 @@ from tests.servers.origin import Origin, Page, content, sha256
 from odl_daemon.download.aria2 import short_name
 from odl_daemon.download.rpc import Aria2Rpc, Call, Gone
 from odl_daemon.download.sandbox import Isolation
-from odl_daemon.download.transfer import address_of
+from odl_daemon.guard.guests import address_of
 from odl_daemon.model.task import Fetched, Progress, Reason
 from odl_daemon.ports import Remedy, Trouble
 

@@ -9,21 +9,21 @@ from email.utils import format_datetime
 
 import pytest
 import trustme
+from tests.guard.diallers import OpenDialler
 from tests.servers.origin import Origin, Page
 
-from odl_daemon.download.dial import Dialler
 from odl_daemon.download.probe import Answer, NoAnswer, Prober, seconds_to_wait
 
 
 @pytest.fixture
 def prober() -> Prober:
-    return Prober(dial=Dialler().dial)
+    return Prober(dial=OpenDialler().dial)
 
 
 async def test_the_validator_is_etag_date_and_length(prober: Prober, origin: Origin) -> None:
     origin.pages["/x"] = Page(b"12345", etag='"v1"', headers={"Last-Modified": "Thu, 02 Jan 2025 03:04:05 GMT"})
     answer = await prober.ask(origin.url("/x"), "ann")
-    assert answer == Answer(200, '"v1"|Thu, 02 Jan 2025 03:04:05 GMT|5', 5)
+    assert answer == Answer(200, '"v1"|Thu, 02 Jan 2025 03:04:05 GMT|5', 5, modified=1735787045.0)
     assert origin.sent["/x"] == 0
 
 
@@ -76,7 +76,7 @@ async def test_a_redirect_to_something_else_is_no_answer(prober: Prober, origin:
 async def test_every_connection_goes_through_the_dialler(origin: Origin) -> None:
     dialled = []
 
-    class Watched(Dialler):
+    class Watched(OpenDialler):
         async def dial(self, host, port, who=""):  # type: ignore[no-untyped-def]
             dialled.append((host, port, who))
             return await super().dial(host, port, who)
@@ -90,7 +90,7 @@ async def test_every_connection_goes_through_the_dialler(origin: Origin) -> None
 async def test_a_source_that_never_answers_is_given_up(origin: Origin) -> None:
     origin.pages["/x"] = Page(gate=asyncio.Event(), gate_at=-1)
     with pytest.raises(NoAnswer):
-        await Prober(dial=Dialler().dial, limit=0.2).ask(origin.url("/x"), "ann")
+        await Prober(dial=OpenDialler().dial, limit=0.2).ask(origin.url("/x"), "ann")
 
 
 @pytest.mark.parametrize("raw", [b"", b"hello\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\n\r\n"])
@@ -113,10 +113,10 @@ async def test_https_is_asked_with_a_checked_certificate() -> None:
     authority.configure_trust(trusting)
     async with Origin(tls=serving) as origin:
         origin.pages["/x"] = Page(b"1", etag='"v1"')
-        answer = await Prober(dial=Dialler().dial, tls=trusting).ask(origin.url("/x"), "ann")
+        answer = await Prober(dial=OpenDialler().dial, tls=trusting).ask(origin.url("/x"), "ann")
         assert answer.validator == '"v1"||1'
         with pytest.raises(NoAnswer, match="certificate"):
-            await Prober(dial=Dialler().dial).ask(origin.url("/x"), "ann")
+            await Prober(dial=OpenDialler().dial).ask(origin.url("/x"), "ann")
 
 
 def test_the_wait_is_read_in_both_forms_and_capped() -> None:

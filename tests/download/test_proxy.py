@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 import trustme
+from tests.guard.diallers import OpenDialler
 
 from odl_daemon.download import cargo as cargo_module
 from odl_daemon.download import proxy as proxy_module
 from odl_daemon.download import relay as relay_module
-from odl_daemon.download.dial import Dialler, Undialled
 from odl_daemon.download.proxy import Proxy
+from odl_daemon.guard.dial import Undialled
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -29,7 +30,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 @asynccontextmanager
 async def serving(dialler: Any = None, **limits: float) -> AsyncIterator[tuple[str, int]]:
     """A proxy of this test's own; when it is left, no descriptor may have been lost."""
-    with socket.create_server(("0.0.0.0", 0), backlog=100) as listener, Dialler() as usual:
+    with socket.create_server(("0.0.0.0", 0), backlog=100) as listener, OpenDialler() as usual:
         listener.setblocking(False)
         before = descriptors()
         async with asyncio.TaskGroup() as group:
@@ -357,7 +358,7 @@ async def test_a_client_that_leaves_ends_its_dial() -> None:
 
 
 async def test_leaving_cuts_everything_that_is_open() -> None:
-    class Slow(Dialler):
+    class Slow(OpenDialler):
         async def dial(self, host: str, port: int, who: str) -> socket.socket:
             if host == "example.org":
                 await asyncio.Event().wait()
@@ -391,7 +392,7 @@ async def test_one_client_too_many_waits_until_there_is_room(
 
 
 async def test_the_proxy_outlives_a_dial_that_fails_for_want_of_descriptors() -> None:
-    class Poor(Dialler):
+    class Poor(OpenDialler):
         poor = True
 
         async def dial(self, host: str, port: int, who: str) -> socket.socket:

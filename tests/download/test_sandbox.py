@@ -22,9 +22,9 @@ from uuid import uuid4
 
 import pytest
 import trustme
+from tests.guard.diallers import OpenDialler
 
 from odl_daemon.download import sandbox as sandbox_module
-from odl_daemon.download.dial import Dialler
 from odl_daemon.download.lock import locked
 from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.sandbox import Isolation, Sandbox, SandboxTrouble, try_sandbox
@@ -312,7 +312,7 @@ async def test_aria2_downloads_through_the_proxy(
 async def test_the_proxy_is_told_which_address_aria2_called(opened: Opening, scratch: Path) -> None:
     callers: list[str] = []
 
-    class Noting(Dialler):
+    class Noting(OpenDialler):
         async def dial(self, host: str, port: int, who: str) -> socket.socket:
             callers.append(who)
             return await super().dial(host, port, who)
@@ -484,9 +484,9 @@ async def end_of(sandbox: Sandbox, gid: str) -> str:
 
 
 @asynccontextmanager
-async def proxied(sandbox: Sandbox, dialler: Dialler | None = None) -> AsyncIterator[None]:
+async def proxied(sandbox: Sandbox, dialler: OpenDialler | None = None) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
-        with dialler or Dialler() as dialler:
+        with dialler or OpenDialler() as dialler:
             proxy = group.create_task(Proxy(dialler).serve(sandbox.listener))
             yield
             proxy.cancel()

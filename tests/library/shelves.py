@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar
 
 from odl_daemon.library.file_id import BLOCK, Digest
 from odl_daemon.library.folder import FolderLibrary
@@ -16,9 +16,9 @@ from odl_daemon.library.seaf_server import Rpc, SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
 from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
 from odl_daemon.library.seafile_rpc import RpcPosting
-from odl_daemon.library.seafile_server import Server
+from odl_daemon.library.seafile_server import Place
 from odl_daemon.library.seafile_writing import Posting
-from odl_daemon.library.seahub import Seahub
+from odl_daemon.library.seahub import Answer, Seahub
 from odl_daemon.library.searpc import Searpc
 from odl_daemon.library.tokens import Tokens
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Phase, Placement, Task
@@ -114,12 +114,11 @@ class SeafileShelf:
         return posting if failpoint is None else TrippedPosting(posting, failpoint)
 
     def _open_by_web(self, failpoint: Failpoint | None, limit: float, block: int) -> SeafileLibrary:
-        seahub = Seahub(self.server.seahub, Tokens(self.tokens), answer_limit=limit)
+        seahub = TrippedSeahub(self.server.seahub, Tokens(self.tokens), failpoint, answer_limit=limit)
         posting: Posting = HttpPosting(seahub, connect_limit=limit, silence_limit=limit)
-        server: Server = seahub
         if failpoint is not None:
-            posting, server = TrippedPosting(posting, failpoint), cast(Server, TrippedSeahub(seahub, failpoint))
-        return SeafileLibrary(server, posting, block=block, looks=self.looks)
+            posting = TrippedPosting(posting, failpoint)
+        return SeafileLibrary(seahub, posting, block=block, looks=self.looks)
 
     async def let_in(self, *users: str) -> None:
         """Gives the daemon a token of each of these users."""
@@ -253,16 +252,20 @@ class TrippedRpc:
         return await self._failpoint.passed(lambda: self._rpc.call(function, *arguments, limit=limit))
 
 
-class TrippedSeahub:
-    """seafile_server.Server."""
+class TrippedSeahub(Seahub):
+    """Every request of it may be the one."""
 
-    def __init__(self, seahub: Seahub, failpoint: Failpoint) -> None:
-        self._seahub = seahub
+    def __init__(self, url: str, tokens: Tokens, failpoint: Failpoint | None, *, answer_limit: float) -> None:
+        super().__init__(url, tokens, answer_limit=answer_limit)
         self._failpoint = failpoint
 
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
-        method = getattr(self._seahub, name)
-        return lambda *words: self._failpoint.passed(lambda: method(*words))
+    async def _ask(
+        self, place: Place, method: str, path: str, *expected: int, folder: str = "", form: dict[str, str] | None = None
+    ) -> Answer:
+        ask = super()._ask
+        if self._failpoint is None:
+            return await ask(place, method, path, *expected, folder=folder, form=form)
+        return await self._failpoint.passed(lambda: ask(place, method, path, *expected, folder=folder, form=form))
 
 
 class TrippedPosting:

@@ -59,7 +59,8 @@ class Asked:
 class Origin:
     """`async with Origin() as origin: origin.pages["/a"] = Page(b"...")`; `origin.url("/a")` fetches it."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.pages: dict[str, Page] = {}
         self.asked: list[Asked] = []
         self.sent: Counter[str] = Counter()
@@ -74,7 +75,7 @@ class Origin:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, backlog=500)
+        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, backlog=500)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

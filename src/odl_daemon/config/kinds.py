@@ -110,6 +110,19 @@ def listed(good: Callable[[str], bool], items: str) -> Kind:
     return Kind(f"a list of {items}", read)
 
 
+def ports() -> Kind:
+    """A tuple of numbers; in the environment as JSON, or with commas between them."""
+
+    def read(value: object, folder: Path) -> tuple[int, ...]:
+        words = _split(value) if isinstance(value, str) else value
+        if not isinstance(words, list):
+            raise TypeError(words)
+        numbers = [int(word) if isinstance(word, str) else _number(word, int) for word in words]
+        return tuple(_held_by(number, 0 < number < 65536) for number in numbers)
+
+    return Kind("a list of ports, from 1 to 65535", read)
+
+
 def database_url() -> Kind:
     def read(value: object, folder: Path) -> str:
         return normal_url(_text(value), folder)

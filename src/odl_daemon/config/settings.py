@@ -304,8 +304,32 @@ class Guard:
             kinds.listed(lambda item: _destination(item), 'networks ("10.1.0.0/16"), "host:port" or host names'),
             [],
             "Inner addresses that tasks may fetch from all the same: a network opens all ports, `host:port` that port, "
-            "a name its inner addresses.",
+            "a name its inner addresses. Where clouds give out the keys of their machines nothing can be allowed.",
             "Strangers' links must not reach what only this host can see.",
+        )
+    )
+    deny: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.listed(lambda item: _destination(item), 'networks ("10.1.0.0/16"), "host:port" or host names'),
+            [],
+            "What tasks may not fetch from, whatever else is allowed.",
+        )
+    )
+    ports: tuple[int, ...] = field(
+        metadata=_key(
+            kinds.ports(),
+            [80, 443, 8080, 8443],
+            "The ports that tasks may connect to, where `allow` says nothing else.",
+            "On others sit mail servers, databases and control panels rather than files.",
+        )
+    )
+    resolvers: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.listed(lambda item: _name_server(item), 'name servers as "address:port"'),
+            [],
+            "The name servers that are asked for the hosts of links. [] asks as every program of this host does.",
+            "A host's own resolver knows inner names, which a link has no business with; the addresses are judged "
+            "either way.",
         )
     )
     isolation: str = field(
@@ -377,7 +401,13 @@ def _setting(each: Field[object]) -> Setting:
     return setting
 
 
-def _destination(item: str) -> bool:
-    from odl_daemon.config.destination import is_destination  # only here: the list is mostly empty
+def _name_server(item: str) -> bool:
+    from odl_daemon.guard.resolver import name_server  # only here: the list is mostly empty
 
-    return is_destination(item)
+    return name_server(item) is not None
+
+
+def _destination(item: str) -> bool:
+    from odl_daemon.guard.destination import destination  # only here: the lists are mostly empty
+
+    return destination(item) is not None

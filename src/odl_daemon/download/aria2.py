@@ -18,7 +18,8 @@ from odl_daemon.download.leftovers import Leftovers, look
 from odl_daemon.download.probe import NoAnswer, Prober
 from odl_daemon.download.scratch import empty
 from odl_daemon.download.server import Aria2Server
-from odl_daemon.download.transfer import State, Transfer, address_of, gid_of
+from odl_daemon.download.transfer import State, Transfer, gid_of
+from odl_daemon.guard.guests import Guests
 from odl_daemon.model.task import Fetched, Progress, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
 from odl_daemon.together import Together, each
@@ -52,8 +53,15 @@ class Aria2Downloader:
     """
 
     def __init__(
-        self, *, server: Aria2Server, prober: Prober, stall_limit: float, small_jobs: Executor | None = None
+        self,
+        *,
+        server: Aria2Server,
+        prober: Prober,
+        guests: Guests,
+        stall_limit: float,
+        small_jobs: Executor | None = None,
     ) -> None:
+        self._guests = guests
         self._server = server
         self._prober = prober
         self._stall_limit = stall_limit
@@ -70,32 +78,33 @@ class Aria2Downloader:
 
     async def fetch(self, task: Task, folder: str) -> AsyncGenerator[Progress | Fetched, None]:
         """See ports.Downloader."""
-        fetch = _Fetch(task, folder)
+        fetch = _Fetch(task, folder, self._server.address_of(task.owner))
         await self.gone(task)
-        while True:
-            name = await self._name_to_continue(fetch)
-            await self._enter_lane(fetch)
-            try:
-                await self._server.ready()
-                transfer = self._begin(fetch, name)
+        with self._guests.present(fetch.who, owner=task.owner, task=task.id, host=fetch.host):
+            while True:
+                name = await self._name_to_continue(fetch)
+                await self._enter_lane(fetch)
                 try:
-                    while not transfer.ended:
-                        await transfer.changed()
-                        if transfer.state is State.RUNNING and not await transfer.ends_within(BLINK):
-                            yield self._heard(fetch, transfer)
+                    await self._server.ready()
+                    transfer = self._begin(fetch, name)
+                    try:
+                        while not transfer.ended:
+                            await transfer.changed()
+                            if transfer.state is State.RUNNING and not await transfer.ends_within(BLINK):
+                                yield self._heard(fetch, transfer)
+                    finally:
+                        self._server.transfers.closing(transfer)
                 finally:
-                    self._server.transfers.closing(transfer)
-            finally:
-                self._leave_lane(fetch)
-            match transfer.state:
-                case State.COMPLETE:
-                    yield await self._brought(fetch, transfer)
-                    return
-                case State.LOST:
-                    self._count_death(fetch, transfer)
-                case _:
-                    await self._judge(fetch, transfer)
-            await transfer.gone.wait()
+                    self._leave_lane(fetch)
+                match transfer.state:
+                    case State.COMPLETE:
+                        yield await self._brought(fetch, transfer)
+                        return
+                    case State.LOST:
+                        self._count_death(fetch, transfer)
+                    case _:
+                        await self._judge(fetch, transfer)
+                await transfer.gone.wait()
 
     async def gone(self, task: Task) -> None:
         """See ports.Downloader."""
@@ -236,11 +245,11 @@ class Aria2Downloader:
 class _Fetch:
     """What one fetch remembers over several transfers."""
 
-    def __init__(self, task: Task, folder: str) -> None:
+    def __init__(self, task: Task, folder: str, who: str) -> None:
         self.task = task
         self.folder = folder
         self.url, self.host = _checked_url(task.url)
-        self.who = address_of(task.owner)
+        self.who = who
         self.validator = task.progress.validator
         self.wondered: Transfer | None = None
         self.short_name = ""

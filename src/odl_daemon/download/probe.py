@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from odl_daemon.download.conf import AGENT
-from odl_daemon.download.dial import Undialled
+from odl_daemon.guard.dial import Undialled
 
 HEADERS_LIMIT: Final = 64 * 1024
 REDIRECTS: Final = 5

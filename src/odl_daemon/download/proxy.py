@@ -13,8 +13,8 @@ import socket
 from contextlib import suppress
 from typing import Final, Protocol
 
-from odl_daemon.download.dial import Undialled
 from odl_daemon.download.relay import Relay, aborted
+from odl_daemon.guard.dial import Undialled
 
 log = logging.getLogger(__name__)
 

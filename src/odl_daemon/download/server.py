@@ -16,7 +16,7 @@ from odl_daemon.download.conf import ARGUMENTS, Conf, misheard
 from odl_daemon.download.ledger import Ledger
 from odl_daemon.download.rpc import Aria2Rpc, Gone, RpcError, Silent
 from odl_daemon.download.sandbox import Isolation, Sandbox, SandboxTrouble
-from odl_daemon.download.transfer import address_of
+from odl_daemon.guard.guests import address_of
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +82,11 @@ class Aria2Server:
         Where the network is aria2's alone, all of 127.0.0.0/8 is the proxy's, and by an address of his own the
         proxy knows the owner. Outside a sandbox it listens on one address only.
         """
-        address = address_of(owner) if self._isolation is Isolation.NAMESPACE else "127.0.0.1"
-        return f"http://{address}:{self._proxy_port}"
+        return f"http://{self.address_of(owner)}:{self._proxy_port}"
+
+    def address_of(self, owner: str) -> str:
+        """By what the proxy knows that a connection is for this owner; outside a sandbox all are alike."""
+        return address_of(owner) if self._isolation is Isolation.NAMESPACE else "127.0.0.1"
 
     @property
     def up(self) -> bool:

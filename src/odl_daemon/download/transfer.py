@@ -114,10 +114,3 @@ class Transfer:
 def gid_of(task_id: int, epoch: int, count: int) -> str:
     """16 hex digits that name this try of this holder: adding it twice is refused instead of done twice."""
     return hashlib.blake2b(f"{task_id}/{epoch}/{count}".encode(), digest_size=8).hexdigest()
-
-
-def address_of(owner: str) -> str:
-    """The loopback address, inside the sandbox, by which the proxy knows on whose behalf aria2 connects; aria2
-    never shares a connection between two of them."""
-    second, third, fourth = hashlib.blake2b(owner.encode(), digest_size=3).digest()
-    return f"127.{second}.{third}.{fourth}" if (second, third) != (0, 0) else f"127.1.0.{fourth}"

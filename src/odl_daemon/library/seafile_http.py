@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import BinaryIO, Protocol
@@ -27,6 +28,9 @@ CONNECT_LIMIT = 10.0
 
 SILENCE_LIMIT = 600.0
 """Seconds that the file server may neither take a byte nor answer: after the last one it indexes the whole file."""
+
+_KEY = re.compile(r"/upload-api/[^\s\"'<>]*")
+"""Where a page repeats the link."""
 
 
 class UploadLinks(Protocol):
@@ -132,14 +136,17 @@ class _Form:
         taken(0)
 
 
-def _refusal(status: int, words: str) -> Trouble:
-    log.info("the file server refused a file: %d %s", status, words)
+def _refusal(status: int, words: str) -> Trouble | Unanswered:
+    """What a status means that is not 200; `words` are told to the operator, without the key in the link."""
+    log.info("the file server refused a file: %d %s", status, _KEY.sub("/upload-api/...", words))
     match status:
+        case 413 | 442:  # the former is said by a proxy before it
+            return seafile_sentences.too_large()
         case 440:
             return seafile_sentences.bad_name()
-        case 442:
-            return seafile_sentences.too_large()
         case 443:
             return seafile_sentences.over_quota()
+        case 502 | 503 | 504:
+            return Unanswered(f"what stands before the file server answered {status}")
         case _:  # 400 and 403: a token that ran out; 409: the server cleans up just now; 441: somebody was faster
             return seafile_sentences.refused()

@@ -34,7 +34,13 @@ USUAL_PAUSE: Final = 5.0
 
 ABOVE_QUOTA: Final = 443
 
-_BUSY: Final = frozenset({502, 503, 504})
+_BUSY: Final = frozenset({429, 502, 503, 504})
+
+_STUMBLED: Final = frozenset({500, 520})
+
+_NEVER_ITS_PAGE: Final = frozenset({300, 301, 302, 303, 307, 308, 401, 404})
+"""What the web API answers in JSON, or not at all: a page with one of these comes from something else. Not so 403,
+which a filter in front may give to one user's path alone."""
 
 
 class Answer(NamedTuple):
@@ -42,7 +48,12 @@ class Answer(NamedTuple):
 
     status: int
     headers: Mapping[str, str]
+    """By names in any case: proxies spell them as they like."""
     body: bytes
+
+    @property
+    def is_json(self) -> bool:
+        return self.headers.get("Content-Type", "").partition(";")[0].strip() == "application/json"
 
     def json(self) -> object:
         """Raises Refused if it is none."""
@@ -58,6 +69,12 @@ class Answer(NamedTuple):
         if not isinstance(found, dict):
             raise Refused(self.status, "the Seafile web site answered with something else than an object")
         return found
+
+    @property
+    def is_to_nobody(self) -> bool:
+        """Whether the token was known and its user's account is closed: then it is 403, with the words of the
+        framework instead of the API's `error_msg`."""
+        return self.status == HTTPStatus.FORBIDDEN and self.is_json and "detail" in self.fields()
 
 
 class Seahub:
@@ -97,8 +114,11 @@ class Seahub:
         return False
 
     async def has_room(self, place: Place, size: int) -> bool:
-        """How much room somebody else has is not told: of his libraries only that there is none any longer."""
+        """How much room somebody else has is not told: of his libraries only that there is none any longer; nor that,
+        to a user who may see a part of one. The upload is refused in time."""
         answer = await self._library(place)
+        if answer.status == HTTPStatus.FORBIDDEN:
+            return True
         if answer.status != HTTPStatus.OK or answer.fields().get("no_quota") is True:
             return False
         account = (await self._look(place, "/api2/account/info/")).fields()
@@ -107,10 +127,10 @@ class Seahub:
         usage, total = account.get("usage"), account.get("total")
         if not isinstance(usage, int) or not isinstance(total, int) or total < 0:
             return True
-        return usage + size <= total
+        return usage + size < total
 
     async def _library(self, place: Place) -> Answer:
-        return await self._look(place, f"/api/v2.1/repos/{place.library}/", 403, 404)
+        return await self._look(place, f"/api/v2.1/repos/{place.library.lower()}/", 403, 404)
 
     # --- folders
 
@@ -131,18 +151,28 @@ class Seahub:
         return [_entry(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     async def _listing(self, place: Place, folder: str) -> Answer:
-        answer = await self._look(place, f"/api2/repos/{place.library}/dir/", 403, 404, folder=folder)
+        answer = await self._told_of(place, "dir", folder)
         if answer.status == HTTPStatus.FORBIDDEN:
             raise seafile_sentences.not_visible()
         return answer
+
+    async def _told_of(self, place: Place, route: str, folder: str, *others: int) -> Answer:
+        """The answer about a folder, of status 200, 403, 404 or one of the others. The server falls over a folder
+        whose *parent* is missing: that is then asked for, and its absence is the folder's."""
+        answer = await self._look(place, _route(place, route), 403, 404, *_STUMBLED, *others, folder=folder)
+        if answer.status not in _STUMBLED:
+            return answer
+        above = folder.rstrip("/").rpartition("/")[0]
+        if above and (await self._told_of(place, "dir", above)).status == HTTPStatus.NOT_FOUND:
+            return answer._replace(status=HTTPStatus.NOT_FOUND)
+        raise _refused(answer)
 
     async def make_folder(self, place: Place, folder: str) -> None:
         """One after the other from above: whoever shares a folder may not make one from the root on. The server gives a
         name that is taken a number, so only what is missing is made."""
         for each in reversed(list(_upwards(folder))):
             if each != "/" and not await self.folder_id(place, each):
-                path = f"/api2/repos/{place.library}/dir/"
-                await self._ask(place, "POST", path, 201, folder=each, form={"operation": "mkdir"})
+                await self._ask(place, "POST", _route(place, "dir"), 201, folder=each, form={"operation": "mkdir"})
 
     # --- uploads
 
@@ -150,7 +180,7 @@ class Seahub:
         answer = await self._upload_link(place, folder)
         match answer.status:
             case HTTPStatus.OK:
-                return _text(answer.json())
+                return _link(answer)
             case 443:
                 raise seafile_sentences.over_quota()
             case 404:
@@ -159,8 +189,7 @@ class Seahub:
                 raise seafile_sentences.not_visible()
 
     async def _upload_link(self, place: Place, folder: str) -> Answer:
-        path = f"/api2/repos/{place.library}/upload-link/"
-        return await self._look(place, path, 403, 404, ABOVE_QUOTA, folder=folder)
+        return await self._told_of(place, "upload-link", folder, ABOVE_QUOTA)
 
     # --- asking
 
@@ -185,7 +214,26 @@ class Seahub:
                 if pause is None or asyncio.get_running_loop().time() + pause > deadline:
                     break
                 await asyncio.sleep(pause)
-        return _judged(answer, expected)
+        return self._judged(answer, expected)
+
+    def _judged(self, answer: Answer, expected: tuple[int, ...]) -> Answer:
+        """Raises Refused, ServerAway and Trouble for what was not expected."""
+        if answer.status in _NEVER_ITS_PAGE and not answer.is_json:
+            log.warning(
+                "%s answered %d as no Seafile web site does: see [library] seahub_url", self._url, answer.status
+            )
+            raise ServerAway(f"no Seafile web site answers at {self._url}")
+        if answer.status == HTTPStatus.UNAUTHORIZED or answer.is_to_nobody:
+            raise seafile_sentences.stale_token()
+        if answer.status == HTTPStatus.FORBIDDEN and not answer.is_json:
+            raise _refused(answer)
+        if answer.status in expected:
+            return answer
+        if answer.status in _BUSY:
+            raise ServerAway(f"the Seafile web site answered {answer.status}")
+        if answer.status == HTTPStatus.FORBIDDEN:
+            raise seafile_sentences.not_visible()
+        raise _refused(answer)
 
     def _token(self, place: Place) -> str:
         try:
@@ -217,7 +265,7 @@ async def _answered(
             body += piece
             if len(body) > LONGEST_ANSWER:
                 raise Refused(answer.status, "the Seafile web site's answer is too long")
-        return Answer(answer.status, dict(answer.headers), bytes(body))
+        return Answer(answer.status, answer.headers, bytes(body))
 
 
 def _pause_asked(answer: Answer) -> float | None:
@@ -228,16 +276,21 @@ def _pause_asked(answer: Answer) -> float | None:
     return float(after) if after.isascii() and after.isdecimal() else USUAL_PAUSE
 
 
-def _judged(answer: Answer, expected: tuple[int, ...]) -> Answer:
-    if answer.status in expected:
-        return answer
-    if answer.status == HTTPStatus.UNAUTHORIZED:
-        raise seafile_sentences.stale_token()
-    if answer.status in _BUSY or answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise ServerAway(f"the Seafile web site answered {answer.status}")
-    if answer.status == HTTPStatus.FORBIDDEN:
-        raise seafile_sentences.not_visible()
-    raise Refused(answer.status, f"the Seafile web site answered {answer.status}")
+def _refused(answer: Answer) -> Refused:
+    return Refused(answer.status, f"the Seafile web site answered {answer.status}")
+
+
+def _route(place: Place, route: str) -> str:
+    """Ids are in small letters there, and nowhere else in capitals."""
+    return f"/api2/repos/{place.library.lower()}/{route}/"
+
+
+def _link(answer: Answer) -> str:
+    """Where an upload goes. It holds a key: it is never told. Raises Refused."""
+    link = _text(answer.json())
+    if not link.startswith(("http://", "https://")):
+        raise Refused(answer.status, "the Seafile web site gave no link for an upload")
+    return link
 
 
 def _upwards(folder: str) -> Iterator[str]:

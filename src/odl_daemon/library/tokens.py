@@ -12,8 +12,15 @@ LONGEST: Final = 16 << 20
 """Bytes of the file."""
 
 _LINE: Final = re.compile(
-    r"""(["']?)(?P<user>[^\s"'#=:]+)\1(?:\s*[=:]\s*|\s+)(["']?)(?P<token>[^\s"'#]+)\3\s*(?:#.*)?"""
+    r"""
+    (?: "(?P<quoted>[^"\s]+)" | '(?P<quoted_once>[^'\s]+)' | (?P<bare>[^\s"'\#=:][^\s"\#=:]*) )
+    (?: \s*[=:]\s* | \s+ )
+    (["']?) (?P<token>[!$-&(-~]+) \4
+    \s* (?:\#.*)?
+    """,
+    re.VERBOSE,
 )
+"""Tokens are printable ASCII without quotes and `#`; addresses like o'brien@example.org need no quotes."""
 
 
 class TokensTrouble(OSError):
@@ -85,9 +92,10 @@ class Tokens:
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             found = _LINE.fullmatch(line.strip())
-            if found is None or not found["token"].isascii():
+            if found is None:
                 raise TokensTrouble(f'{self._file}, line {number}: expected user@example.org = "token"')
-            if found["user"] in tokens:
+            user = found["quoted"] or found["quoted_once"] or found["bare"]
+            if user in tokens:
                 raise TokensTrouble(f"{self._file}, line {number}: this user stands there twice")
-            tokens[found["user"]] = found["token"]
+            tokens[user] = found["token"]
         return tokens

@@ -122,6 +122,10 @@ class SeafServer:
         """A new API token of this user."""
         return str(await self._ask("create_token", user=user))
 
+    async def deactivate(self, user: str) -> None:
+        """Closes the account of a user, who keeps his tokens."""
+        await self._ask("deactivate", user=user)
+
     async def set_quota(self, user: str, size: int) -> None:
         """Bytes; -2 is no limit."""
         await self._ask("set_quota", user=user, size=size)

@@ -29,6 +29,7 @@ class Control:
             "set_corrupted": model.set_corrupted,
             "share": model.share,
             "create_token": model.create_token,
+            "deactivate": model.deactivate,
             "set_quota": model.set_quota,
             "set_max_upload": model.set_max_upload,
             "make_folder": self.make_folder,

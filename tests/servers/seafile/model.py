@@ -120,6 +120,8 @@ class Model:
         self._quotas: dict[str, int] = {}
         self._max_upload = 0
         self._tokens: dict[str, str] = {}
+        self.inactive: set[str] = set()
+        """Users whose accounts were closed."""
         self._listings: dict[str, list[tuple[str, File | Folder]]] = {EMPTY: []}
         self._channels: defaultdict[str, deque[tuple[str, int]]] = defaultdict(deque)
         data.mkdir(parents=True, exist_ok=True)
@@ -163,6 +165,9 @@ class Model:
         token = uuid.uuid4().hex
         self._record(fact="token", user=user, token=token)
         return token
+
+    def deactivate(self, user: str) -> None:
+        self._record(fact="inactive", user=user)
 
     def user_of_token(self, token: str) -> str | None:
         return self._tokens.get(token)
@@ -375,6 +380,8 @@ class Model:
                 self._quotas[user] = size
             case {"fact": "token", "user": str(user), "token": str(token)}:
                 self._tokens[token] = user
+            case {"fact": "inactive", "user": str(user)}:
+                self.inactive.add(user)
             case {"fact": "max upload", "size": int(size)}:
                 self._max_upload = size
             case {"fact": "folder", "repo": str(repo_id), "path": str(path), "user": str(user), "at": int(at)}:

@@ -1,6 +1,7 @@
 """The server's web site: those routes of its web API that the daemon uses, answered as Seahub answers them.
 
-What shall go wrong with a request is ordered like that of a call, under the name WEB.
+What shall go wrong with a request is ordered like that of a call, under the name WEB, or WEB_WRITE if it changes
+something. "refuse" answers in JSON as Seahub does, or with a page as whatever stands before it would: see PAGE.
 """
 
 from __future__ import annotations
@@ -20,18 +21,33 @@ from tests.servers.seafile.model import File, Folder, Model, Repo
 from tests.servers.seafile.traffic import Traffic
 
 WEB: Final = "web"
-"""Its name among the calls."""
+WEB_WRITE: Final = "web write"
+"""Their names among the calls."""
+
+PAGE: Final = "<html>a proxy's own page</html>"
+"""A refusal with this message is no answer of Seahub's."""
+
+_LIBRARY: Final = "{repo:[-0-9a-f]{36}}"
+"""As Seahub's routes have it: an id in capitals leads nowhere."""
 
 Route = Callable[[web.Request, str], web.Response]
 """Answers a request of a user."""
 
 
 class Denied(Exception):
-    """The status and the sentence of an answer."""
+    """A request that is not granted."""
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, *, key: str = "error_msg") -> None:
         super().__init__(sentence)
-        self.status = status
+        self.answer: web.Response = web.json_response({key: sentence}, status=status)
+
+
+class Stumbled(Denied):
+    """What nobody thought of: Django's page for it."""
+
+    def __init__(self) -> None:
+        super().__init__(500, "")
+        self.answer = web.Response(status=500, text="<h1>Server Error (500)</h1>", content_type="text/html")
 
 
 class WebSite:
@@ -53,6 +69,7 @@ class WebSite:
         self._traffic = traffic
         self._version = version
         self._file_server = file_server
+        self._id_header = "oid" if model.habits.merges else "Oid"  # as it is, or as it comes through Caddy
 
     def serve(self) -> None:
         """Returns at once; the thread ends with the process."""
@@ -62,10 +79,10 @@ class WebSite:
         app = web.Application()
         app.router.add_get("/api2/server-info/", self._server_info)
         app.router.add_get("/api2/account/info/", self._for_user(self._account))
-        app.router.add_get("/api/v2.1/repos/{repo}/", self._for_user(self._library))
-        app.router.add_get("/api2/repos/{repo}/dir/", self._for_user(self._listing))
-        app.router.add_post("/api2/repos/{repo}/dir/", self._for_user(self._make_folder))
-        app.router.add_get("/api2/repos/{repo}/upload-link/", self._for_user(self._upload_link))
+        app.router.add_get(f"/api/v2.1/repos/{_LIBRARY}/", self._for_user(self._library))
+        app.router.add_get(f"/api2/repos/{_LIBRARY}/dir/", self._for_user(self._listing))
+        app.router.add_post(f"/api2/repos/{_LIBRARY}/dir/", self._for_user(self._make_folder))
+        app.router.add_get(f"/api2/repos/{_LIBRARY}/upload-link/", self._for_user(self._upload_link))
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.SockSite(runner, self._listener).start()
@@ -76,12 +93,12 @@ class WebSite:
 
     def _for_user(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(request: web.Request) -> web.StreamResponse:
-            fault = self._traffic.asked(WEB)
+            name = WEB if request.method == "GET" else WEB_WRITE
+            fault = self._traffic.asked(name)
             if fault is not None and fault.how == "ignore":
                 await asyncio.Event().wait()
             if fault is not None and fault.how == "refuse":
-                headers = {"Retry-After": "1"} if fault.code == 429 else {}
-                return web.json_response({"detail": fault.message}, status=fault.code, headers=headers)
+                return _refusal(fault.code, fault.message)
             if fault is not None and fault.how == "hold":
                 await asyncio.to_thread(self._traffic.hold)
             form = await request.post()
@@ -89,8 +106,10 @@ class WebSite:
             try:
                 told = route(request, self._user(request))
             except Denied as denied:
-                told = web.json_response({"error_msg": str(denied)}, status=denied.status)
-            self._traffic.carried_out(WEB)
+                told = denied.answer
+            self._traffic.carried_out(name)
+            if fault is not None and fault.how == "mute":
+                await asyncio.Event().wait()
             if fault is not None and fault.how == "drop" and request.transport is not None:
                 request.transport.abort()
             return told
@@ -102,7 +121,9 @@ class WebSite:
         word, _, token = request.headers.get("Authorization", "").partition(" ")
         user = self._model.user_of_token(token)
         if word != "Token" or user is None:
-            raise Denied(401, "Invalid token")
+            raise Denied(401, "Invalid token", key="detail")
+        if user in self._model.inactive:
+            raise Denied(403, "Authentication credentials were not provided.", key="detail")
         return user
 
     # --- the routes
@@ -129,13 +150,11 @@ class WebSite:
     def _listing(self, request: web.Request, user: str) -> web.Response:
         repo = self._repo(request)
         path = request.query.get("p", "/")
-        if self._functions.get_dir_id_by_path(repo.id, path) is None:
-            raise Denied(404, "Path does not exist")
-        if self._permission(repo, user) is None:
-            raise Denied(403, "You do not have permission to access this folder.")
         folder = self._folder(repo, path)
+        if self._permission(repo, user) is None:
+            raise Denied(403, "Permission denied.")
         entries = [self._entry(name, entry) for name, entry in folder.listed()]
-        headers = {"oid": self._model.id_of(folder), "dir_perm": self._permission(repo, user) or ""}
+        headers = {self._id_header: self._model.id_of(folder), "dir_perm": self._permission(repo, user) or ""}
         return web.Response(text=json.dumps(entries), content_type="application/json", headers=headers)
 
     def _entry(self, name: str, entry: File | Folder) -> dict[str, object]:
@@ -149,19 +168,17 @@ class WebSite:
         above, _, name = request.query.get("p", "").rstrip("/").rpartition("/")
         if request["operation"] != "mkdir" or not name:
             raise Denied(400, "Operation not supported.")
-        if self._functions.get_dir_id_by_path(repo.id, above or "/") is None:
-            raise Denied(404, "Folder not found.")
+        folder = self._folder(repo, above or "/")
         if self._permission(repo, user) != "rw":
             raise Denied(403, "Permission denied.")
-        name = self._model.free_name(name, set(self._folder(repo, above or "/").entries))
+        name = self._model.free_name(name, set(folder.entries))
         self._functions.post_dir(repo.id, above or "/", name, user)
         return web.json_response("success", status=201)
 
     def _upload_link(self, request: web.Request, user: str) -> web.Response:
         repo = self._repo(request)
         folder = request.query.get("p", "/")
-        if self._functions.get_dir_id_by_path(repo.id, folder) is None:
-            raise Denied(404, "Folder not found.")
+        self._folder(repo, folder)
         if self._permission(repo, user) != "rw":
             raise Denied(403, "You do not have permission to access this folder.")
         if not self._model.has_room(repo.id, 0):
@@ -171,8 +188,13 @@ class WebSite:
         return web.json_response(f"{self._file_server}/upload-api/{token}")
 
     def _folder(self, repo: Repo, path: str) -> Folder:
-        folder = self._model.folder(repo.id, unicodedata.normalize("NFC", path))
-        assert folder is not None
+        """Raises Denied: of a folder whose *parent* is missing the server has an error to tell, and Seahub falls over
+        it (haiwen/seafile issue 1926)."""
+        path = unicodedata.normalize("NFC", path).rstrip("/")
+        folder = self._model.folder(repo.id, path or "/")
+        if folder is None:
+            above = path.rpartition("/")[0]
+            raise Stumbled if self._model.folder(repo.id, above or "/") is None else Denied(404, "Folder not found.")
         return folder
 
     def _repo(self, request: web.Request) -> Repo:
@@ -185,3 +207,10 @@ class WebSite:
     def _permission(self, repo: Repo, user: str) -> str | None:
         permission = self._model.permission(repo.id, user)
         return "r" if permission and repo.status == 1 else permission
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    if message == PAGE:
+        return web.Response(status=status, text=PAGE, content_type="text/html", headers={"Location": "https://h/"})
+    headers = {"Retry-After": "1"} if status == 429 else {}
+    return web.json_response({"error_msg": message}, status=status, headers=headers)

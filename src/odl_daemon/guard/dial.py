@@ -1,4 +1,4 @@
-"""Connects to hosts of the internet: resolves a name once, judges every address, dials what was judged."""
+"""Connects to hosts of the internet: resolves a name once, has every address judged, dials what was admitted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final
+
+from odl_daemon.guard.resolver import Found, Resolver
+from odl_daemon.guard.rules import Address, Blocked, Undialled
+
+__all__ = ["Dialler", "Undialled"]
 
 CONNECT_LIMIT: Final = 15.0
 RESOLVE_LIMIT: Final = 5.0
@@ -21,64 +24,52 @@ REMEMBERED_FOR: Final = 5.0
 REMEMBERED: Final = 4096
 """Names that are remembered at most."""
 
-RESOLVERS: Final = 16
-"""Threads that ask for names: slow names of some must not hold up the others for long."""
+TOLD_AFTER: Final = 1.0
+"""Seconds until whoever asked learns that there is no connection: blocked, unknown and refused take the same time."""
 
+Judge = Callable[[str, int, Sequence[Address]], Sequence[Address]]
+"""Takes host, port and all its addresses; returns those that may be dialled, or raises Blocked."""
 
-class Undialled(OSError):
-    """A connection could not, or must not, be made; why is for the admin's eyes only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What a name resolved to, or an IP literal said."""
-
-    family: socket.AddressFamily
-    sockaddr: tuple[str, int] | tuple[str, int, int, int]
-
-
-Judge = Callable[[str, int, Sequence[Address], str], Sequence[Address]]
-"""Takes host, port, all its addresses and for whom; returns those that may be dialled, or raises Undialled."""
-
-
-def admit_all(host: str, port: int, addresses: Sequence[Address], who: str) -> Sequence[Address]:
-    """The judge that refuses nothing."""
-    return addresses
+Heard = Callable[[Blocked, str], None]
+"""Hears of what was blocked, and on whose behalf it was asked for."""
 
 
 class Dialler:
-    """Dials for everybody in download/. Use it as a context: leaving ends its threads."""
+    """Dials on strangers' behalf."""
 
     def __init__(
         self,
         *,
-        judge: Judge = admit_all,
+        resolver: Resolver,
+        judge: Judge,
+        blocked: Heard = lambda blocked, who: None,
         connect_limit: float = CONNECT_LIMIT,
         resolve_limit: float = RESOLVE_LIMIT,
+        told_after: float = TOLD_AFTER,
     ) -> None:
+        """Limits are in seconds."""
+        self._resolver = resolver
         self._judge = judge
+        self._blocked = blocked
         self._connect_limit = connect_limit
         self._resolve_limit = resolve_limit
-        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
-        self._known: dict[str, tuple[float, asyncio.Future[list[_Found]]]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the threads, without waiting for a name server that does not answer."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._told_after = told_after
+        self._known: dict[str, tuple[float, asyncio.Future[list[Found]]]] = {}
 
     async def dial(self, host: str, port: int, who: str) -> socket.socket:
         """A connected, non-blocking TCP socket to the first of the host's admitted addresses that answers.
 
-        `who` names on whose behalf, for the judge. Raises Undialled, whatever the cause.
+        `who` names on whose behalf. Raises Undialled, whatever the cause, and never before its time.
         """
-        addresses = self._judge(host, port, await self._addresses(host, port), who)
-        return await self._connect(host, addresses)
+        began = asyncio.get_running_loop().time()
+        try:
+            addresses = self._judge(host, port, await self._addresses(host, port))
+            return await self._connect(host, addresses)
+        except Undialled as why:
+            if isinstance(why, Blocked):
+                self._blocked(why, who)
+            await asyncio.sleep(began + self._told_after - asyncio.get_running_loop().time())
+            raise
 
     # --- names ----------------------------------------------------------------------------------------------
 
@@ -86,12 +77,12 @@ class Dialler:
         found = _literal(host) or await self._resolved(host.lower())
         return [_address(family, ip, scope, port) for family, ip, scope in found]
 
-    async def _resolved(self, host: str) -> list[_Found]:
+    async def _resolved(self, host: str) -> list[Found]:
         """Asks once for everybody who wants the name at about the same time."""
         now = asyncio.get_running_loop().time()
         asked_at, answer = self._known.get(host, (0.0, None))
         if answer is None or answer.cancelled() or (answer.done() and now - asked_at > REMEMBERED_FOR):
-            answer = asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host)
+            answer = self._resolver.ask(host)
             self._remember(host, now, answer)
         try:
             async with asyncio.timeout(self._resolve_limit):
@@ -102,7 +93,7 @@ class Dialler:
             raise Undialled(f"{host} has no address")
         return found
 
-    def _remember(self, host: str, now: float, answer: asyncio.Future[list[_Found]]) -> None:
+    def _remember(self, host: str, now: float, answer: asyncio.Future[list[Found]]) -> None:
         if len(self._known) >= REMEMBERED:
             self._known = {
                 name: (then, known)
@@ -130,30 +121,14 @@ class Dialler:
         raise Undialled(f"{host}: {why}")
 
 
-_Found = tuple[socket.AddressFamily, str, int]
-"""Family, IP address, scope id."""
-
-
-def _literal(host: str) -> list[_Found] | None:
+def _literal(host: str) -> list[Found] | None:
     with suppress(ValueError):
         ip = ipaddress.ip_address(host)
         if ip.version == 4:
-            return [(socket.AF_INET, str(ip), 0)]
+            return [Found(socket.AF_INET, str(ip), 0)]
         if "%" not in host:
-            return [(socket.AF_INET6, str(ip), 0)]
+            return [Found(socket.AF_INET6, str(ip), 0)]
     return None
-
-
-def _look_up(host: str) -> list[_Found]:
-    """Runs in a thread. A name without an address is an answer too: it is remembered like one."""
-    try:
-        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    except (OSError, UnicodeError):
-        return []
-    return [
-        (family, str(sockaddr[0]), int(sockaddr[3]) if len(sockaddr) == 4 else 0)
-        for family, _, _, _, sockaddr in answers
-    ]
 
 
 def _address(family: socket.AddressFamily, ip: str, scope: int, port: int) -> Address:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from odl_daemon.download import dial as dial_module
-from odl_daemon.download.dial import Address, Dialler, Undialled
+from odl_daemon.guard import dial as dial_module
+from odl_daemon.guard.dial import Undialled
+from odl_daemon.guard.rules import Address
+from tests.guard.diallers import OpenDialler
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
 
 
 async def test_a_literal_is_dialled_without_asking_anybody(port: int, names: Names) -> None:
-    with Dialler() as dialler, await dialler.dial("127.0.0.1", port, "somebody") as link:
+    with OpenDialler() as dialler, await dialler.dial("127.0.0.1", port, "somebody") as link:
         assert link.getpeername() == ("127.0.0.1", port)
         assert not link.getblocking()
         assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -62,13 +64,13 @@ async def test_a_literal_is_dialled_without_asking_anybody(port: int, names: Nam
 
 
 async def test_a_name_is_resolved(port: int) -> None:
-    with Dialler() as dialler, await dialler.dial("localhost", port, "somebody") as link:
+    with OpenDialler() as dialler, await dialler.dial("localhost", port, "somebody") as link:
         assert link.getpeername()[1] == port
 
 
 async def test_many_who_want_one_name_ask_once(port: int, names: Names) -> None:
     names.answers["files.test"] = ["127.0.0.1"]
-    with Dialler() as dialler:
+    with OpenDialler() as dialler:
         for link in await asyncio.gather(*(dialler.dial("Files.test", port, "somebody") for _ in range(50))):
             link.close()
     assert names.asked == ["files.test"]
@@ -77,7 +79,7 @@ async def test_many_who_want_one_name_ask_once(port: int, names: Names) -> None:
 async def test_an_old_answer_is_asked_for_again(port: int, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial_module, "REMEMBERED_FOR", -1.0)
     names.answers["files.test"] = ["127.0.0.1"]
-    with Dialler() as dialler:
+    with OpenDialler() as dialler:
         for _ in range(2):
             (await dialler.dial("files.test", port, "somebody")).close()
     assert len(names.asked) == 2
@@ -88,7 +90,7 @@ async def test_no_more_names_are_remembered_than_there_is_room_for(
 ) -> None:
     monkeypatch.setattr(dial_module, "REMEMBERED_FOR", -1.0)
     monkeypatch.setattr(dial_module, "REMEMBERED", 3)
-    with Dialler() as dialler:
+    with OpenDialler() as dialler:
         for number in range(10):
             with pytest.raises(Undialled):
                 await dialler.dial(f"no-{number}.test", port, "somebody")
@@ -97,29 +99,29 @@ async def test_no_more_names_are_remembered_than_there_is_room_for(
 
 async def test_the_next_address_is_tried_when_one_refuses(port: int, names: Names) -> None:
     names.answers["files.test"] = ["127.0.0.2", "127.0.0.1"]
-    with Dialler() as dialler, await dialler.dial("files.test", port, "somebody") as link:
+    with OpenDialler() as dialler, await dialler.dial("files.test", port, "somebody") as link:
         assert link.getpeername() == ("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "files.test"])
-async def test_every_address_passes_the_judge_with_for_whom(host: str, port: int, names: Names) -> None:
+async def test_every_address_passes_the_judge(host: str, port: int, names: Names) -> None:
     names.answers["files.test"] = ["127.0.0.2", "127.0.0.1"]
-    heard: list[tuple[str, int, list[Address], str]] = []
+    heard: list[tuple[str, int, list[Address]]] = []
 
-    def judge(host: str, port: int, addresses: Sequence[Address], who: str) -> Sequence[Address]:
-        heard.append((host, port, list(addresses), who))
+    def judge(host: str, port: int, addresses: Sequence[Address]) -> Sequence[Address]:
+        heard.append((host, port, list(addresses)))
         raise Undialled("forbidden")
 
-    with Dialler(judge=judge) as dialler, pytest.raises(Undialled, match="forbidden"):
+    with OpenDialler(judge=judge) as dialler, pytest.raises(Undialled, match="forbidden"):
         await dialler.dial(host, port, "somebody")
     expected = names.answers.get(host, [host])
-    assert heard == [(host, port, [Address(socket.AF_INET, (ip, port)) for ip in expected], "somebody")]
+    assert heard == [(host, port, [Address(socket.AF_INET, (ip, port)) for ip in expected])]
 
 
 async def test_what_the_judge_leaves_out_is_not_dialled(port: int, names: Names) -> None:
     names.answers["files.test"] = ["127.0.0.1", "127.0.0.1"]
     with (
-        Dialler(judge=lambda host, port, addresses, who: []) as dialler,
+        OpenDialler(judge=lambda host, port, addresses: []) as dialler,
         pytest.raises(Undialled, match="no address may be dialled"),
     ):
         await dialler.dial("files.test", port, "somebody")
@@ -127,12 +129,12 @@ async def test_what_the_judge_leaves_out_is_not_dialled(port: int, names: Names)
 
 @pytest.mark.parametrize("host", ["nowhere.test", "a" * 70 + ".test", "..", "1.2.3.4.5"])
 async def test_a_name_without_an_address_is_undialled(host: str, port: int) -> None:
-    with Dialler() as dialler, pytest.raises(Undialled, match="no address"):
+    with OpenDialler() as dialler, pytest.raises(Undialled, match="no address"):
         await dialler.dial(host, port, "somebody")
 
 
 async def test_a_refused_connection_is_undialled(dead_port: int) -> None:
-    with Dialler() as dialler, pytest.raises(Undialled, match="Connection refused"):
+    with OpenDialler() as dialler, pytest.raises(Undialled, match="Connection refused"):
         await dialler.dial("127.0.0.1", dead_port, "somebody")
 
 
@@ -143,7 +145,7 @@ async def test_a_host_that_does_not_answer_is_undialled_in_time() -> None:
         for each in fillers:  # its queue is full: further connections hang
             each.setblocking(False)
             each.connect_ex(address)
-        with Dialler(connect_limit=0.2) as dialler, pytest.raises(Undialled, match="no answer in time"):
+        with OpenDialler(connect_limit=0.2) as dialler, pytest.raises(Undialled, match="no answer in time"):
             await dialler.dial(address[0], address[1], "somebody")
         for each in fillers:
             each.close()
@@ -151,7 +153,7 @@ async def test_a_host_that_does_not_answer_is_undialled_in_time() -> None:
 
 async def test_a_name_server_that_does_not_answer_is_undialled_in_time(port: int, names: Names) -> None:
     names.open.clear()
-    with Dialler(resolve_limit=0.05) as dialler:
+    with OpenDialler(resolve_limit=0.05) as dialler:
         with pytest.raises(Undialled, match="could not be resolved"):
             await dialler.dial("slow.test", port, "somebody")
         with pytest.raises(Undialled, match="could not be resolved"):
@@ -163,7 +165,7 @@ async def test_a_name_server_that_does_not_answer_is_undialled_in_time(port: int
 async def test_a_cancelled_dial_does_not_spoil_the_answer_for_others(port: int, names: Names) -> None:
     names.answers["files.test"] = ["127.0.0.1"]
     names.open.clear()
-    with Dialler() as dialler:
+    with OpenDialler() as dialler:
         async with asyncio.TaskGroup() as group:
             leaves = group.create_task(dialler.dial("files.test", port, "one"))
             stays = group.create_task(dialler.dial("files.test", port, "another"))
