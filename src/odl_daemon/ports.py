@@ -246,6 +246,9 @@ class Library(Protocol):
     """Where files end up. A commit is exactly once: plan, remember the intent, commit; after a crash the
     same intent again."""
 
+    usual_pace: float
+    """Bytes per second that a commit is taken to write until commits have shown it; infinity if it need not write."""
+
     async def check(self, task: Task) -> None:
         """Raises Trouble if the target cannot take the task's files; cheap, asked before the download."""
 

@@ -67,6 +67,8 @@ class Stage:
     def phases(self) -> list[Phase]:
         return [task.phase for task in self.saved]
 
+    usual_pace = 100e6
+
     # --- what a library without locks and quotas says
 
     def lock_of(self, task: Task) -> str:

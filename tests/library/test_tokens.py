@@ -35,6 +35,20 @@ def test_a_line_names_a_user_and_his_token(file: Path, line: str) -> None:
     assert (len(tokens), tokens.of("alice@x.org"), tokens.of("bob@x.org")) == (1, TOKEN, None)
 
 
+@pytest.mark.parametrize(
+    ("line", "user"),
+    [
+        ("o'brien@x.org = t", "o'brien@x.org"),
+        ('"a=b:c#d@x.org" = t', "a=b:c#d@x.org"),
+        ("'a=b@x.org' t", "a=b@x.org"),
+        ("a+b@x.org:t", "a+b@x.org"),
+    ],
+)
+def test_an_address_may_have_what_addresses_have(file: Path, line: str, user: str) -> None:
+    file.write_text(line)
+    assert Tokens(file).of(user) == "t"
+
+
 def test_case_matters_only_where_it_tells_users_apart(file: Path) -> None:
     file.write_text("Alice@x.org a1\nalice@X.org a2\nBob@x.org b")
     tokens = Tokens(file)
@@ -64,7 +78,7 @@ def test_a_file_that_went_bad_is_told_of_until_it_is_good_again(file: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "words", ["alice", f"alice {TOKEN} more", f"a b {TOKEN}", f"= {TOKEN}", f'a = "{TOKEN}', "a = ü"]
+    "words", ["alice", f"alice {TOKEN} more", f"a b {TOKEN}", f"= {TOKEN}", f'a = "{TOKEN}', "a = ü", "a = t\x01"]
 )
 def test_a_line_that_makes_no_sense_is_named_without_its_words(file: Path, words: str) -> None:
     file.write_text(f"# first\n{words}\n")

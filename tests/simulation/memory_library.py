@@ -95,6 +95,8 @@ class MemoryLibrary:
     def lock_of(self, task: Task) -> str:
         return f"library {task.library}" if self._remote else ""
 
+    usual_pace = 100e6
+
     def lingers(self, size: int) -> float:
         return 0.0
 

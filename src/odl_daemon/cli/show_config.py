@@ -21,7 +21,9 @@ def show_config(words: Namespace, config: Config) -> int:
     for section, keys in values.items():
         print(f"\n[{section}]")
         for key, value in keys.items():
-            print(f"{key} = {as_toml(value)}  # {config.came_from.get((section, key), 'default')}")
+            origin = config.came_from.get((section, key), "default")
+            borrowed = (section, key) == ("database", "url") and config.database.seafile_conf is not None
+            print(f"{'# ' if borrowed else ''}{key} = {as_toml(value)}  # {origin}")
     return 0
 
 

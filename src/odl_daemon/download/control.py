@@ -34,6 +34,7 @@ class Control:
         self._link = link
         self._distrust = distrust
         self._asking: deque[asyncio.Future[list[socket.socket]]] = deque()
+        self._looking: deque[asyncio.Future[bool]] = deque()
         self._hearing = True
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
@@ -55,6 +56,13 @@ class Control:
             raise
         return got
 
+    async def sees(self, path: str) -> bool:
+        """Whether anything is at a path, as the sandbox sees it. Raises ConnectionResetError."""
+        self._send({"sees": path})
+        seen: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._looking.append(seen)
+        return await seen
+
     def hear_out(self) -> None:
         """Takes what a dead keeper said last."""
         while self._hearing and self._hear():
@@ -67,10 +75,7 @@ class Control:
             self.listener.close()
 
     async def _ask(self, count: int) -> list[socket.socket]:
-        try:
-            self._link.send(json.dumps({"sockets": count}).encode())
-        except OSError as error:
-            raise ConnectionResetError(_GONE) from error
+        self._send({"sockets": count})
         got: asyncio.Future[list[socket.socket]] = asyncio.get_running_loop().create_future()
         self._asking.append(got)
         try:
@@ -79,6 +84,12 @@ class Control:
             if not got.cancelled() and got.exception() is None:  # they came at the same moment
                 _close(got.result())
             raise
+
+    def _send(self, wish: Mapping[str, object]) -> None:
+        try:
+            self._link.send(json.dumps(wish).encode())
+        except OSError as error:
+            raise ConnectionResetError(_GONE) from error
 
     def _hear(self) -> bool:
         """Takes one packet; returns whether there was one."""
@@ -106,6 +117,10 @@ class Control:
                 self._ready.set_result(None)
             case {"sockets": _}:
                 self._give(sockets)
+            case {"seen": bool(seen)}:
+                looking = self._looking.popleft()
+                if not looking.done():
+                    looking.set_result(seen)
             case {"ended": int(code)}:
                 self.ended = code
             case {"failed": str(why)}:
@@ -126,8 +141,9 @@ class Control:
             return
         self._hearing = False
         asyncio.get_running_loop().remove_reader(self._link.fileno())
-        waiting: list[asyncio.Future[Any]] = [self._ready, *self._asking]
+        waiting: list[asyncio.Future[Any]] = [self._ready, *self._asking, *self._looking]
         self._asking.clear()
+        self._looking.clear()
         for each in waiting:
             if not each.done():
                 each.set_exception(ConnectionResetError(_GONE))

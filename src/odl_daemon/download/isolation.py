@@ -32,6 +32,10 @@ class SandboxTrouble(Exception):
         self.hint = hint
 
 
+class Breach(SandboxTrouble):
+    """The sandbox is there, and does not hold: nothing of a stranger may run in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """How to start the keeper. The arguments of bwrap go through a file: paths stay out of the process list."""

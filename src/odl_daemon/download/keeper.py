@@ -9,6 +9,8 @@ locked file that stays open in aria2c too, so that the lock lasts as long as any
     keeper  {"ready": true}                                      aria2 answers on its port
     daemon  {"sockets": 3}
     keeper  {"sockets": 3}                                       with three unconnected sockets
+    daemon  {"sees": "/a/path"}
+    keeper  {"seen": false}                                      whether anything is there
     keeper  {"ended": 7}                                         the exit code, or minus the signal
     keeper  {"failed": "..."}                                    it could not start, in words
 
@@ -169,7 +171,14 @@ def serve(control: socket.socket, ended: int) -> None:
             packet = control.recv(LARGEST)
             if not packet:
                 return
-            hand_out(control, json.loads(packet)["sockets"])
+            obey(control, json.loads(packet))
+
+
+def obey(control: socket.socket, wish: dict[str, Any]) -> None:
+    if "sees" in wish:
+        tell(control, {"seen": os.path.lexists(wish["sees"])})
+    else:
+        hand_out(control, wish["sockets"])
 
 
 def hand_out(control: socket.socket, count: int) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from odl_daemon.download.control import Control
-from odl_daemon.download.isolation import Command, Isolation, SandboxTrouble, command, hint_for
+from odl_daemon.download.isolation import Breach, Command, Isolation, SandboxTrouble, command, hint_for
 from odl_daemon.download.lines import Lines
 from odl_daemon.download.lock import locked
 
-__all__ = ["Death", "Isolation", "Sandbox", "SandboxTrouble", "try_sandbox"]
+__all__ = ["Breach", "Death", "Isolation", "Sandbox", "SandboxTrouble", "try_sandbox"]
 
 OLD_ONE_LIMIT: Final = 10.0
 """Seconds to wait until a sandbox of an earlier daemon is dead."""
@@ -153,6 +153,10 @@ class Sandbox:
         Raises ConnectionResetError when the sandbox is dead.
         """
         return await self._control.sockets(count)
+
+    async def sees(self, path: str) -> bool:
+        """Whether anything is at this path for whoever is in the sandbox. Raises ConnectionResetError."""
+        return await self._control.sees(path)
 
     async def ended(self) -> Death:
         """Waits until aria2 or its keeper, and with it the other, is dead, and its last line is heard."""

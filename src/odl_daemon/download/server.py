@@ -15,10 +15,14 @@ from typing import Any
 from odl_daemon.download.conf import ARGUMENTS, Conf, misheard
 from odl_daemon.download.ledger import Ledger
 from odl_daemon.download.rpc import Aria2Rpc, Gone, RpcError, Silent
-from odl_daemon.download.sandbox import Isolation, Sandbox, SandboxTrouble
+from odl_daemon.download.sandbox import Breach, Isolation, Sandbox, SandboxTrouble
+from odl_daemon.download.walls import breach
 from odl_daemon.guard.guests import address_of
 
 log = logging.getLogger(__name__)
+
+WALLS_EVERY = 300.0
+"""Seconds between two tests of the sandbox's walls."""
 
 HEARING = 0.5
 """Seconds that a cancelled task gets to end before it is cancelled once more."""
@@ -65,6 +69,7 @@ class Aria2Server:
         self._proxy_port = 0
         self._unanswered = False
         self._distrusted = ""
+        self._breach = ""
 
     # --- for the owners of transfers ------------------------------------------------------------------------
 
@@ -95,7 +100,8 @@ class Aria2Server:
     # --- its life -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keeps an aria2 running, for ever. Raises SandboxTrouble if the very first one cannot be started."""
+        """Keeps an aria2 running, for ever. Raises SandboxTrouble if the very first one cannot be started, and Breach
+        whenever a sandbox does not hold."""
         pause, lived = 0.1, False
         while True:
             began = _now()
@@ -103,7 +109,7 @@ class Aria2Server:
                 await self._one_life()
                 lived = True
             except SandboxTrouble as trouble:
-                if not lived:
+                if not lived or isinstance(trouble, Breach):
                     raise
                 log.error("%s; trying again in %.1f s", trouble, pause)
             if _now() - began > 60:
@@ -151,6 +157,8 @@ class Aria2Server:
             ]
             death = await sandbox.ended()
             await _ended(others)
+        if self._breach:
+            raise Breach(self._breach, "the daemon does not work like this; is it a changed bwrap or kernel?")
         if self._distrusted:
             raise SandboxTrouble(f"aria2 does not keep to its settings: {self._distrusted}", "is it a changed aria2c?")
         log.warning("aria2 is gone (%s) and will be started anew; its last words: %s", death, self._quoted())
@@ -168,8 +176,9 @@ class Aria2Server:
             try:
                 async with self._connected(sandbox, secret) as rpc, asyncio.TaskGroup() as group:
                     group.create_task(rpc.listen(), name="what aria2 says")
-                    await self._introduce(rpc, sandbox.proxy_port)
+                    await self._introduce(rpc, sandbox)
                     misses = 0
+                    group.create_task(self._watch_the_walls(rpc, sandbox), name="test of the sandbox's walls")
                     await self.transfers.keep(rpc)
             except* Silent as silent:
                 log.warning("%s: killing it", silent.exceptions[0])
@@ -177,6 +186,8 @@ class Aria2Server:
             except* (Gone, RpcError) as lost:
                 misses += 1
                 log.debug("aria2: %s", lost.exceptions[0])
+            except* _Breached as hole:
+                self._breach, misses = str(hole.exceptions[0]), 5
             except* _Distrusted as other:
                 self._distrusted, misses = str(other.exceptions[0]), 5
             await asyncio.sleep(0.05 * misses)
@@ -198,12 +209,28 @@ class Aria2Server:
         ) as rpc:
             yield rpc
 
-    async def _introduce(self, rpc: Aria2Rpc, proxy_port: int) -> None:
+    async def _watch_the_walls(self, rpc: Aria2Rpc, sandbox: Sandbox) -> None:
+        while True:
+            await asyncio.sleep(WALLS_EVERY)
+            await self._test_the_walls(rpc, sandbox)
+
+    async def _test_the_walls(self, rpc: Aria2Rpc, sandbox: Sandbox) -> None:
+        if self._isolation is not Isolation.NAMESPACE:
+            return  # there are none, and every start warns of it
+        try:
+            hole = await breach(sandbox, rpc, self._lock)
+        except ConnectionResetError as error:
+            raise Gone("the sandbox is gone") from error
+        if hole:
+            raise _Breached(hole)
+
+    async def _introduce(self, rpc: Aria2Rpc, sandbox: Sandbox) -> None:
         """After each connect: is it the aria2 that we meant, and what became of our transfers?"""
-        await rpc.call("changeGlobalOption", {"all-proxy": f"http://127.0.0.1:{proxy_port}"})
+        await rpc.call("changeGlobalOption", {"all-proxy": f"http://127.0.0.1:{sandbox.proxy_port}"})
         wrong = misheard(await rpc.call("getGlobalOption"))
         if wrong:
             raise _Distrusted(", ".join(wrong))
+        await self._test_the_walls(rpc, sandbox)
         await self.transfers.reconcile(rpc)
         self._up.set()
         log.info("aria2 is up")
@@ -216,6 +243,10 @@ async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in going:
             task.cancel()
         await asyncio.wait(going, timeout=HEARING)
+
+
+class _Breached(Exception):
+    """The sandbox does not hold: a sentence says how."""
 
 
 class _Distrusted(Exception):

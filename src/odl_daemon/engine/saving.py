@@ -21,15 +21,17 @@ NEWEST: Final = 0.3
 class Pace:
     """How fast the library takes bytes, as this daemon's commits have shown."""
 
-    def __init__(self) -> None:
-        self.rate = 0.0
-        """Bytes per second; 0 while no commit has shown it."""
+    def __init__(self, usual: float) -> None:
+        """`usual`: bytes per second until a commit has shown it."""
+        self.rate = usual
+        self._learnt = False
 
     def learn(self, size: int, seconds: float) -> None:
         if size < TELLING:
             return
         seen = size / max(seconds, 0.001)
-        self.rate = seen if not self.rate else self.rate + NEWEST * (seen - self.rate)
+        self.rate = self.rate + NEWEST * (seen - self.rate) if self._learnt else seen
+        self._learnt = True
 
 
 class Saving:

@@ -68,7 +68,7 @@ class Worker:
         self._endings = Endings(limits, host_trouble=host_trouble, clock=clock, rng=rng)
         self._clock = clock
         self._locks = Locks(store, rng)
-        self._pace = Pace()
+        self._pace = Pace(library.usual_pace)
         self._commit_turns = asyncio.Semaphore(commits)
         self._small_turns = asyncio.Semaphore(SMALL_COMMITS)
 

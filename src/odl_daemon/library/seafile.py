@@ -37,6 +37,8 @@ class SeafileLibrary:
     """ports.Library. Nothing else of the daemon may write into a library while a plan and its commit are under way:
     see `lock_of`."""
 
+    usual_pace = 100e6
+
     def __init__(
         self,
         server: Server,
