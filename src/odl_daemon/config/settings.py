@@ -201,14 +201,14 @@ class Library:
     )
     file_server: str = field(
         metadata=_key(
-            kinds.text(r"https?://[^\s]+", "an http or https URL"),
+            kinds.text(r"https?://[^\s@]+", "an http or https URL without a login"),
             "http://127.0.0.1:8082",
             'For "seafile-http" with a socket: the URL of Seafile\'s file server.',
         )
     )
     seahub_url: str = field(
         metadata=_key(
-            kinds.text(r"|https?://[^\s]+", "an http or https URL"),
+            kinds.text(r"|https?://[^\s@]+", "an http or https URL without a login"),
             "",
             'For "seafile-http" where no socket can be reached: the URL of the Seafile web site, as users see it. '
             "Everything is asked there, in the name of the task's user, with his token in tokens_file.",

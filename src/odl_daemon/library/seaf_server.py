@@ -62,16 +62,21 @@ class SeafServer:
         return await self._rpc.call("check_quota", place.library, size) == 0
 
     async def folder_id(self, place: Place, folder: str) -> str:
-        return _text(await self._rpc.call("seafile_get_dir_id_by_path", place.library, folder))
+        return _text(await self._at_path("seafile_get_dir_id_by_path", place, folder))
 
     async def entry_at(self, place: Place, path: str) -> Entry | None:
+        found = await self._at_path("seafile_get_dirent_by_path", place, path)
+        return _entry(found) if isinstance(found, Mapping) else None
+
+    async def _at_path(self, function: str, place: Place, path: str) -> object:
+        """What lies there. Of a path that ends in nothing the server says so; of one that leads through nothing it
+        refuses to say anything."""
         try:
-            found = await self._rpc.call("seafile_get_dirent_by_path", place.library, path)
+            return await self._rpc.call(function, place.library, path)
         except Refused as refused:
             if refused.code != NO_SUCH_PATH:
                 raise
             return None
-        return _entry(found) if isinstance(found, Mapping) else None
 
     async def entries(self, place: Place, folder: str) -> list[Entry]:
         folder_id = await self.folder_id(place, folder)

@@ -19,6 +19,7 @@ GENERAL: Final = 500
 BAD_REPO: Final = 501
 BAD_ARGUMENTS: Final = 503
 INTERNAL: Final = 504
+NO_SUCH_PATH: Final = 516
 BAD_DIR_ID: Final = 511
 BAD_NAME: Final = 517
 SAME_NAME: Final = 521
@@ -286,6 +287,8 @@ class Functions:
 
     def get_dir_id_by_path(self, repo_id: str | None, path: str | None) -> str | None:
         found = self._found(repo_id, path)
+        if found is None and path is not None and self._found(repo_id, path.rstrip("/").rpartition("/")[0]) is None:
+            raise Refusal(NO_SUCH_PATH, "The path does not exist.")
         return self._model.id_of(found[1]) if found is not None and isinstance(found[1], Folder) else None
 
     def get_file_id_by_path(self, repo_id: str | None, path: str | None) -> str | None:
