@@ -162,6 +162,7 @@ async def test_names_redirects_and_rebinding_lead_no_further(
         assert set(told.values()) == {"unreachable"}
 
 
+@pytest.mark.chaos
 async def test_a_name_that_is_never_answered_holds_nobody_up_and_looks_like_the_others(
     start_daemon: StartDaemon, sqlite: Table, forbidden: Forbidden
 ) -> None:

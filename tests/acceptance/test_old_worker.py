@@ -53,7 +53,9 @@ async def put(table: Table, task_id: int, url: str, comment: str, status: int = 
     )
 
 
-@pytest.mark.parametrize("changed", [None, "before", "after"])
+@pytest.mark.parametrize(
+    "changed", ["before", *(pytest.param(way, marks=pytest.mark.chaos) for way in (None, "after"))]
+)
 async def test_its_interrupted_download_goes_on_where_it_was(
     start_daemon: StartDaemon, origin: Origin, sqlite: Table, changed: str | None
 ) -> None:

@@ -18,7 +18,7 @@ from tests.library.shelves import FolderShelf, Row, Shelf, fetched, fetched_all,
 BLOCK = 8 << 20
 
 
-@pytest.fixture(params=["folder", "seafile-rpc", "seafile-http", "seafile-web"])
+@pytest.fixture(params=["folder", "seafile-rpc", "seafile-http", pytest.param("seafile-web", marks=pytest.mark.chaos)])
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
     match request.param:
         case "folder":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from odl_daemon.model.lifecycle import READ_AS, SHOWN_AS, Event, advance
+from odl_daemon.model.lifecycle import CUT_OFF, READ_AS, SHOWN_AS, Event, advance
 from odl_daemon.model.patience import micros
 from odl_daemon.model.policy import Turn, fair_turns
 from odl_daemon.model.task import Phase, Status, Task, Wish
@@ -236,6 +236,8 @@ class Table:
     def _give_back(self, tasks: Sequence[Task], at: datetime, by: str) -> int:
         for task in tasks:
             freed = advance(task, Event.ABANDONED, at=at, epoch=task.epoch + 1, comment="", wish=task.wish)
+            if task.phase is Phase.COMMITTING:
+                freed = replace(freed, due=CUT_OFF)
             self._write(freed, by)
         return len(tasks)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from odl_daemon.model.lifecycle import BEGUN, GRANTED_BY, Event, grants
+from odl_daemon.model.lifecycle import CUT_OFF, GRANTED_BY, Event, grants
 from odl_daemon.model.task import Progress, Task, Wish
 from odl_daemon.ports import Beat
 
@@ -27,8 +27,8 @@ class Run:
         self.progress = task.progress
         self.before = task.progress.done
         """Bytes that the best earlier attempt brought."""
-        self.may_be_committing = task.due == BEGUN and task.intent is not None
-        """An earlier life ended where it may have given the bytes to the library, which may be at it still."""
+        self.may_be_committing = task.due == CUT_OFF and task.intent is not None
+        """Its holder died where he may have given the bytes to the library, which may be at it still."""
         self.reserved = 0
         """Bytes that are set aside for it where its library has a quota."""
         self.wish: Wish | None = task.wish

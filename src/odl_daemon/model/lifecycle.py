@@ -144,7 +144,8 @@ _EFFECTS: Final[Mapping[Event, Mapping[str, Any]]] = {
 
 CLAIMED_ONLY: Final = -1
 BEGUN: Final = -2
-"""`due` of interrupted work: what had a byte goes first."""
+CUT_OFF: Final = -3
+"""`due` of interrupted work: first what its holder died over while he committed it, then what had a byte."""
 
 
 def allows(phase: Phase, event: Event) -> bool:

@@ -107,7 +107,7 @@ async def _give_back(sql: Session, condition: str, values: Values) -> int:
         )
         await sql.run(
             # MySQL assigns from left to right: `due` needs the old phase
-            "UPDATE odl_task SET due = CASE phase WHEN 'queued' THEN -1 ELSE -2 END, phase = 'waiting', holder = '',"
+            "UPDATE odl_task SET due = CASE phase WHEN 'queued' THEN -1 WHEN 'committing' THEN -3 ELSE -2 END, phase = 'waiting', holder = '',"
             " lease_until = 0, epoch = epoch + 1, changed = :at WHERE odr_id IN (:ids)",
             {"at": values["at"]},
             ids,
