@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from odl_daemon.model.lifecycle import SHOWN_AS
+from odl_daemon.model.lifecycle import BEGUN, CLAIMED_ONLY, CUT_OFF, SHOWN_AS
 from odl_daemon.model.task import Phase
 from odl_daemon.ports import Beat, Held
 from odl_daemon.store.connection import Lanes
@@ -107,8 +107,9 @@ async def _give_back(sql: Session, condition: str, values: Values) -> int:
         )
         await sql.run(
             # MySQL assigns from left to right: `due` needs the old phase
-            "UPDATE odl_task SET due = CASE phase WHEN 'queued' THEN -1 WHEN 'committing' THEN -3 ELSE -2 END, phase = 'waiting', holder = '',"
-            " lease_until = 0, epoch = epoch + 1, changed = :at WHERE odr_id IN (:ids)",
+            f"UPDATE odl_task SET due = CASE phase WHEN 'queued' THEN {CLAIMED_ONLY} WHEN 'committing' THEN {CUT_OFF}"
+            f" ELSE {BEGUN} END, phase = 'waiting', holder = '', lease_until = 0,"
+            " epoch = epoch + 1, changed = :at WHERE odr_id IN (:ids)",
             {"at": values["at"]},
             ids,
         )
