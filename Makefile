@@ -17,7 +17,7 @@ run: setup ## run the daemon here (config and files in .run); URL=https://... do
 	@.venv/bin/python tools/run.py
 
 test: setup-test lint ## check everything: linters, types, floors, tests
-	@.venv/bin/pytest -m "not chaos"
+	@.venv/bin/pytest -m "not chaos" -n 2 --dist loadfile  # two at a time: a file is one's own, with its servers
 
 lint: setup-test ## the checks without the tests
 	.venv/bin/ruff check .
