@@ -254,7 +254,8 @@ async def test_two_hundred_calls_at_once_never_hold_more_connections_than_they_m
             for number in range(200):
                 group.create_task(rpc.call("publish_event", "odl.intake", str(number)), name=f"call {number}")
 
-    assert (Counted.now, Counted.most) == (0, 8)
+    assert Counted.now == 0
+    assert Counted.most <= 8  # a quick server may need fewer
     assert (await seafile.done())["publish_event"] == 200
 
 
