@@ -55,4 +55,4 @@ def _fetching_pace(task: Task, progress: Progress) -> float:
 
 
 def _saving_pace(progress: Progress) -> float:
-    return progress.saving or USUAL_SAVING
+    return max(progress.saving, 1.0) if progress.saving else USUAL_SAVING

@@ -43,7 +43,8 @@ async def _migrate(sql: Session, dialect: str) -> None:
         for number, step in enumerate(STEPS[version:], start=version + 1):
             log.info("the tables come to version %d", number)
             await step(sql, dialect)
-            await sql.run(f"INSERT INTO odl_schema (version, at) VALUES (:version, {sql.now})", {"version": number})
+            # another daemon may have come as far, and not have committed when the lock was free
+            await sql.run(f"REPLACE INTO odl_schema (version, at) VALUES (:version, {sql.now})", {"version": number})
     finally:
         await sql.unlock_schema()
 
