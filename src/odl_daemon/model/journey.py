@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 from odl_daemon.model.task import Phase, Progress, Task
@@ -32,8 +33,10 @@ def journey(task: Task) -> Journey:
 
 def _part(task: Task, progress: Progress, total: int) -> float:
     pace = _fetching_pace(task, progress)
-    fetching = total / pace if pace else 1.0
-    saving = total / _saving_pace(progress) if pace else 0.0
+    if not 0 < pace < math.inf:
+        return min(progress.done / total, 1.0)
+    fetching = total / pace
+    saving = total / _saving_pace(progress)
     behind = fetching * progress.done / total + saving * progress.saved / total
     return min(max(behind / (fetching + saving), 0.0), 1.0)
 
