@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.download.bench import benched
 
-from odl_daemon.download import isolation
+from odl_daemon.download import isolation, walls
 from odl_daemon.download import server as server_module
 from odl_daemon.download.sandbox import Breach
 
@@ -63,3 +63,18 @@ async def test_walls_that_fall_later_are_noticed(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(server_module, "WALLS_EVERY", 0.05)
     (tmp_path / "scratch").mkdir()
     assert await refused(tmp_path / "scratch") == "it fell"
+
+
+async def test_a_bare_socket_that_comes_through_is_proof_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever aria2 itself did: nobody waits for the canary to look up."""
+
+    async def nothing(*_: object) -> None: ...
+
+    monkeypatch.setattr(walls, "_by_aria2", nothing)
+    monkeypatch.setattr(isolation, "_SHUT_IN", tuple(word for word in isolation._SHUT_IN if word != "--unshare-net"))
+    (tmp_path / "scratch").mkdir()
+    assert await refused(tmp_path / "scratch") == (
+        "somebody in the sandbox of aria2 can connect to this host past the daemon's proxy"
+    )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as some
 
-from odl_daemon.model.journey import USUAL_SAVING, journey
+from odl_daemon.model.journey import journey
 from odl_daemon.model.task import Phase, Progress, Task
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
@@ -45,9 +45,10 @@ def test_the_second_leg_moves_the_same_bar_to_its_end() -> None:
     assert parts == sorted(parts, key=lambda part: part or 0) and parts[-1] == 1.0
 
 
-def test_an_unknown_pace_of_the_library_is_taken_to_be_a_usual_one() -> None:
-    way = journey(at(Phase.COMMITTING, Progress(100 * MB, 100 * MB), spent=1))
-    assert way.left == 100 * MB / USUAL_SAVING
+def test_a_task_whose_holder_tells_no_pace_shows_its_download_alone() -> None:
+    """As in the table: a paused task's bar stands where its download stood."""
+    assert journey(at(Phase.PAUSED, Progress(50 * MB, 100 * MB), spent=1)).part == 0.5
+    assert journey(at(Phase.COMMITTING, Progress(100 * MB, 100 * MB), spent=1)) == (1.0, 0.0)
 
 
 def test_what_has_no_known_length_has_no_bar() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from odl_daemon.guard.addresses import IpAddress, is_metadata, plain, special
 from odl_daemon.guard.destination import Destination
@@ -39,6 +39,25 @@ PORTS = frozenset({80, 443, 8080, 8443})
 """Where web servers listen."""
 
 
+def belongs_to_this_host(address: IpAddress) -> bool:
+    """Whether an interface of this host has the address: only such a one can be bound."""
+    return _binds(address) and not _binds(_NOBODYS[address.version])
+
+
+def _binds(address: IpAddress) -> bool:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
+_NOBODYS = {4: ipaddress.ip_address("192.0.2.1"), 6: ipaddress.ip_address("2001:db8::1")}
+"""Addresses for documentation. Where even these can be bound (`ip_nonlocal_bind`), binding tells nothing."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """guard.dial.Judge. What is denied stays so; what is allowed may be an inner address or another port; the rest
@@ -46,8 +65,8 @@ class Rules:
 
     allow: Sequence[Destination] = ()
     deny: Sequence[Destination] = ()
-    ports: Collection[int] = field(default=PORTS)
-    is_own: Callable[[IpAddress], bool] = field(default=lambda address: belongs_to_this_host(address))
+    ports: Collection[int] = PORTS
+    is_own: Callable[[IpAddress], bool] = belongs_to_this_host
 
     def __call__(self, host: str, port: int, addresses: Sequence[Address]) -> Sequence[Address]:
         """Those of the addresses that may be dialled. Raises Blocked: also if a name has addresses for everybody and
@@ -74,9 +93,7 @@ class Rules:
             return why
         if self.is_own(address):
             return "an address of this host"
-        if port not in self.ports and not any(each.port == port and each.names(host) for each in self.allow):
-            return "port"
-        return ""
+        return "" if port in self.ports else "port"
 
     def _is_allowed(self, host: str, port: int, address: IpAddress) -> bool:
         return any(
@@ -92,22 +109,3 @@ def _speaks_of(some: Sequence[Destination], host: str, port: int, address: IpAdd
 
 def _ip(address: Address) -> IpAddress:
     return plain(ipaddress.ip_address(str(address.sockaddr[0]).partition("%")[0]))
-
-
-def belongs_to_this_host(address: IpAddress) -> bool:
-    """Whether an interface of this host has the address: only such a one can be bound."""
-    return _binds(address) and not _binds(_NOBODYS[address.version])
-
-
-def _binds(address: IpAddress) -> bool:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(address), 0))
-    except OSError:
-        return False
-    return True
-
-
-_NOBODYS = {4: ipaddress.ip_address("192.0.2.1"), 6: ipaddress.ip_address("2001:db8::1")}
-"""Addresses for documentation. Where even these can be bound (`ip_nonlocal_bind`), binding tells nothing."""

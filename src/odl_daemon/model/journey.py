@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from odl_daemon.model.task import Phase, Progress, Task
-
-USUAL_SAVING: Final = 100e6
-"""Bytes per second that a library is taken to be good for until it has shown its pace."""
 
 
 class Journey(NamedTuple):
@@ -58,4 +55,5 @@ def _fetching_pace(task: Task, progress: Progress) -> float:
 
 
 def _saving_pace(progress: Progress) -> float:
-    return max(progress.saving, 1.0) if progress.saving else USUAL_SAVING
+    """Bytes per second; infinite where nobody who has the task has told it: then the first leg is the whole bar."""
+    return max(progress.saving, 1.0) if progress.saving else math.inf
