@@ -25,16 +25,19 @@ from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.sandbox import Isolation, SandboxTrouble
 from odl_daemon.download.scratch import ScratchFolders
 from odl_daemon.download.server import Aria2Server
+from odl_daemon.download.tap import Tap
 from odl_daemon.engine.adoption import Adoption
+from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.disk import Disk
 from odl_daemon.engine.dispatcher import Dispatcher
 from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
 from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
-from odl_daemon.fittings import events_door_of, library_of, look_up_of, rules_of
+from odl_daemon.fittings import events_door_of, library_of, look_up_of, rules_of, shares_of
 from odl_daemon.guard.blocks import BLOCKS, BlockLog
 from odl_daemon.guard.dial import Dialler
 from odl_daemon.guard.guests import Guests
@@ -45,6 +48,7 @@ from odl_daemon.intake.table import TableDoor
 from odl_daemon.library.tokens import TokensTrouble
 from odl_daemon.logs import logging_to
 from odl_daemon.model.patience import Patience
+from odl_daemon.model.waiting import Obstacle, Rule
 from odl_daemon.ports import Library, StoreAway, Trouble
 from odl_daemon.store import SqlStore
 from odl_daemon.together import THREADS
@@ -92,7 +96,12 @@ async def open_desk(config: Config) -> AsyncIterator[Desk]:
     """The desk without a daemon, for a command that finds none: what it writes is done once a daemon runs."""
     async with SqlStore(url=config.database.url, lease=config.daemon.lease, patient=False) as store:
         yield Desk(
-            store=store, news=News(), bell=Bell(), clock=now, why_not_claiming=lambda: "no daemon is running here"
+            store=store,
+            news=News(),
+            bell=Bell(),
+            clock=now,
+            allowance=Allowance(store=store, clock=now, shares=shares_of(config)),
+            obstacle=lambda: Obstacle(Rule.DAEMON, "no daemon is running here"),
         )
 
 
@@ -132,12 +141,14 @@ class House:
         self._blocks = BlockLog(config.daemon.state_dir / BLOCKS, guests, now)
         dialler = Dialler(resolver=resolver, judge=rules_of(config), blocked=self._blocks.note)
         scratch = ScratchFolders(root=config.download.temp_dir, small_jobs=small_jobs)
+        disk = Disk(scratch, floor=config.disk.floor, reserve=config.disk.reserve)
+        self._tap = Tap(disk.room)
         self._aria2 = Aria2Server(
             scratch=config.download.temp_dir,
             aria2c=config.download.aria2c,
             isolation=Isolation(config.guard.isolation),
             lock=config.daemon.state_dir / "sandbox.lock",
-            serve_proxy=Proxy(dialler).serve,
+            serve_proxy=Proxy(dialler, self._tap).serve,
             heard=aria2_log.heard,
             last_words=aria2_log.tail,
             slots=config.download.slots,
@@ -150,7 +161,8 @@ class House:
             stall_limit=config.download.stall_limit,
             small_jobs=small_jobs,
         )
-        self._adoption = Adoption(store=store, scratch=scratch, bell=self._bell, clock=now)
+        self._allowance = Allowance(store=store, clock=now, shares=shares_of(config))
+        self._adoption = Adoption(store=store, scratch=scratch, bell=self._bell, allowance=self._allowance, clock=now)
         self._rival = Rival(store, now)
         self._worker = Worker(
             store=store,
@@ -160,6 +172,8 @@ class House:
             news=news,
             holder=holder,
             limits=_limits(config),
+            allowance=self._allowance,
+            disk=disk,
             host_trouble=self._host_trouble,
             clock=now,
             rng=rng,
@@ -173,6 +187,8 @@ class House:
             janitor=self._janitor,
             news=news,
             bell=self._bell,
+            allowance=self._allowance,
+            disk=disk,
             holder=holder,
             slots=config.download.slots,
             enabled=config.daemon.enabled,
@@ -186,7 +202,8 @@ class House:
             news=news,
             bell=self._bell,
             clock=now,
-            why_not_claiming=self._dispatcher.why_not_claiming,
+            allowance=self._allowance,
+            obstacle=self._dispatcher.obstacle,
             rival=lambda: self._rival.sighting,
         )
         self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
@@ -205,7 +222,9 @@ class House:
                 cellar = [
                     group.create_task(self._aria2.run(), name="aria2 and its sandbox"),
                     group.create_task(self._downloader.run(), name="looks of the downloader"),
+                    group.create_task(self._tap.run(), name="tap of the downloads"),
                     group.create_task(self._blocks.run(), name="block log"),
+                    group.create_task(self._allowance.run(), name="what users take"),
                 ]
                 async with stop.cutting_short():
                     await self._aria2.ready()
@@ -247,6 +266,7 @@ class House:
     def tune(self, config: Config) -> None:
         """Takes over the settings that can change while everything runs."""
         self._worker.limits = _limits(config)
+        self._allowance.shares = shares_of(config)
         self._janitor.keep_failed = config.download.keep_failed
         self._aria2.set_slots(config.download.slots)
         self._dispatcher.tune(slots=config.download.slots, enabled=config.daemon.enabled)

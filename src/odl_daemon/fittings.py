@@ -1,4 +1,4 @@
-"""Which library and which further doors the settings ask for."""
+"""What the settings ask for, as values and rooms: the library, what users may take and reach, further doors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from odl_daemon.config import Config
+from odl_daemon.config.settings import Limits
 from odl_daemon.engine.desk import Desk
 from odl_daemon.guard.destination import Destination, destination
 from odl_daemon.guard.resolver import LookUp, by_servers, name_server
@@ -22,6 +23,7 @@ from odl_daemon.library.seafile_writing import Posting
 from odl_daemon.library.seahub import Seahub
 from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
 from odl_daemon.library.tokens import Tokens
+from odl_daemon.model.shares import Group, Share, Shares
 from odl_daemon.ports import Library
 
 DEFAULT_LIBRARY = "default"
@@ -71,6 +73,22 @@ def rules_of(config: Config) -> Rules:
 
 def _destinations(items: Sequence[str]) -> list[Destination]:
     return [found for found in map(destination, items) if found is not None]
+
+
+def shares_of(config: Config) -> Shares:
+    """What each user may take."""
+    groups = [Group(name, group.users, _share(group)) for name, group in config.groups.items()]
+    return Shares(_share(config.limits), groups)
+
+
+def _share(limits: Limits) -> Share:
+    return Share(
+        running=limits.running,
+        queued=limits.queued,
+        bytes_per_day=limits.bytes_per_day,
+        tasks_per_day=limits.tasks_per_day,
+        max_size=limits.max_size,
+    )
 
 
 def look_up_of(config: Config) -> LookUp | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
+from odl_daemon.model.shares import NO_LIMITS, Shares, Used
 from odl_daemon.model.task import Fetched, Intent, Kind, Phase, Progress, Reason, Status, Task, Wish
 
 # --- troubles ---------------------------------------------------------------------------------------------
@@ -20,6 +21,7 @@ class Remedy(Enum):
     RETRY = "try again later"
     WIPE = "throw the partial bytes away and try again"
     HOST = "something on this host: stop claiming for a while, count no attempt"
+    WAIT = "nothing failed: there is no room for it now; try again later, count no attempt"
 
 
 class Trouble(Exception):
@@ -106,6 +108,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What a user has taken since the last time that it was written down."""
+
+    tasks: int = 0
+    """Handed over."""
+    bytes: int = 0
+    """Fetched."""
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which tasks to list; an empty field asks for all."""
 
@@ -132,8 +144,14 @@ class Store(Protocol):
 
     async def count(self, which: Filter) -> int: ...
 
-    async def ahead_of(self, task: Task, now: datetime) -> int:
-        """How many waiting tasks of the same owner come before this one."""
+    async def ahead_of(self, tasks: Sequence[Task], now: datetime) -> list[int]:
+        """For each waiting task, how many of the same owner come before it."""
+
+    async def used(self, owners: Sequence[str], at: datetime) -> dict[str, Used]:
+        """What these users have taken; without names, everybody who has taken anything."""
+
+    async def charge(self, taken: Mapping[str, Taken], at: datetime) -> None:
+        """Writes down what users have taken since the last time."""
 
     async def wish(self, ids: Sequence[int], wish: Wish, phases: frozenset[Phase]) -> list[int]:
         """Writes a wish on those that are in one of `phases`, and returns their ids."""
@@ -144,16 +162,27 @@ class Store(Protocol):
     async def strangers(self, above: int, statuses: frozenset[Status], limit: int) -> list[Row]:
         """Rows in one of `statuses` with an id above `above` that have no task, or an ended one, oldest first."""
 
-    async def adopt(self, tasks: Sequence[Task]) -> int:
-        """Makes tasks of rows (by `strangers`), unless another daemon did so meanwhile; returns how many."""
+    async def adopt(self, tasks: Sequence[Task]) -> list[int]:
+        """Makes tasks of rows (by `strangers`), unless another daemon did so meanwhile; returns the ids of those
+        that it made."""
 
     async def forget_deleted(self, limit: int) -> list[int]:
         """Drops our side of rows that are no longer in the shared table and that nobody holds."""
 
     # for the dispatcher
-    async def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
+    async def claim(
+        self,
+        holder: str,
+        limit: int,
+        running: Mapping[str, int],
+        at: datetime,
+        *,
+        shares: Shares = NO_LIMITS,
+        fresh: bool = True,
+    ) -> list[Task]:
         """Takes up to `limit` waiting tasks that are due at `at`: fair over owners (the least running first),
-        within an owner interrupted work first, then retries that are due, then the oldest."""
+        within an owner interrupted work first, then retries that are due, then the oldest. Of no owner more than
+        his share lets begin, all daemons of the table together. Without `fresh` only what was begun once."""
 
     async def pulse(self, holder: str, beats: Sequence[Beat]) -> list[Held]:
         """Renews the lease of everything that `holder` holds, keeps the beats, and tells what it holds."""
@@ -208,6 +237,15 @@ class Downloader(Protocol):
 # --- the scratch ------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A disk, in bytes."""
+
+    free: int
+    """For us; what is kept for root is not counted."""
+    total: int
+
+
 class Scratch(Protocol):
     """One private folder a task, for bytes on their way."""
 
@@ -227,8 +265,8 @@ class Scratch(Protocol):
     async def folders(self) -> list[int]:
         """The task ids that have a folder."""
 
-    async def free(self) -> int:
-        """Bytes that are free on its disk."""
+    async def space(self) -> Space:
+        """How much there is on its disk."""
 
 
 # --- the library ------------------------------------------------------------------------------------------

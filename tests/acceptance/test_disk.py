@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +37,7 @@ def small_disk() -> Iterator[SmallDisk]:
 
         def mount(folder: Path) -> Path:
             folder.mkdir(parents=True)
-            mounts.enter_context(_mounted(folder, f"size={DISK}"))
+            mounts.enter_context(_mounted(folder, f"size={DISK},nr_inodes=200"))
             return folder
 
         yield mount
@@ -45,20 +46,63 @@ def small_disk() -> Iterator[SmallDisk]:
 # --- where downloads lie
 
 
-async def test_a_full_disk_halts_the_claims_and_loses_nothing(
+async def test_below_the_floor_nothing_is_begun(
     small_disk: SmallDisk, start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
 ) -> None:
     ballast = _fill(small_disk(tmp_path / "a" / "scratch"))
     daemon = await start_daemon("a", database=sqlite.url)
+    origin.pages["/first"] = origin.pages["/second"] = Page(PIECE)
+    first, second = await daemon.add(origin.url("/first"), origin.url("/second"))
+    await until(lambda: "below its floor" in daemon.log(), what="the look at the disk")
+    tasks = await daemon.show(first, second)
+    assert [(task["waits_for"]["rule"], task["waits_for"]["place"]) for task in tasks] == [("disk", 1), ("disk", 2)]
+    why = await daemon.odl("why", str(second))
+    assert why.out.strip() == "nothing is started until the server's disk has more room ([disk] floor)"
+    assert not origin.requests("/first")
+    ballast.unlink()
+    await _assert_both_arrive(daemon, first, second)
+
+
+async def test_the_floor_stays_free_whatever_comes_without_a_length(
+    small_disk: SmallDisk, start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
+) -> None:
+    disk = small_disk(tmp_path / "a" / "scratch")
+    floor = 2 * MIB
+    daemon = await start_daemon("a", database=sqlite.url, disk={"floor": floor}, download={"retries": 1})
+    origin.pages["/endless"] = Page(content(3 * DISK), declared=-1)
+    origin.pages["/small"] = Page(PIECE)
+    (endless,) = await daemon.add(origin.url("/endless"))
+    least = DISK
+
+    async def ended() -> bool:
+        nonlocal least
+        least = min(least, shutil.disk_usage(disk).free)
+        (task,) = await daemon.show(endless)
+        return bool(task["phase"] == "failed")
+
+    await until(ended, what="the end of what has none", within=30)
+    (task,) = await daemon.show(endless)
+    assert task["reason"] == "disk_full"
+    assert re.match(r"the server's disk has no room for this file now \(given up after", task["comment"])
+    assert least >= floor
+    (small,) = await daemon.finish(*await daemon.add(origin.url("/small")))
+    assert small["phase"] == "done"
+
+
+async def test_a_disk_that_takes_no_file_halts_the_claims_and_loses_nothing(
+    small_disk: SmallDisk, start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
+) -> None:
+    ballast = _use_up_inodes(small_disk(tmp_path / "a" / "scratch"))
+    daemon = await start_daemon("a", database=sqlite.url)
     first, second = await _meet_the_full_disk(daemon, origin)
     (task,) = await daemon.show(first)
-    assert (task["attempt"], task["reason"]) == (1, "disk_full")
-    assert task["comment"] == "waits: the disk for downloads is full"
+    assert (task["attempt"], task["reason"]) == (1, "host_trouble")
+    assert task["comment"] == "waits: the folder for downloads cannot be used"
     assert (await daemon.show(second))[0]["phase"] == "waiting"
     why = await daemon.odl("why", str(second))
-    assert why.out.strip() == "nothing is started for a while: the disk for downloads is full"
+    assert why.out.strip() == "nothing is started for a while: the folder for downloads cannot be used"
     assert not origin.requests("/second")
-    ballast.unlink()
+    shutil.rmtree(ballast)
     await daemon.restart()  # or a few seconds later: what is halted goes on by itself
     await daemon.odl("retry", str(first))
     await _assert_both_arrive(daemon, first, second)
@@ -68,10 +112,10 @@ async def test_a_full_disk_halts_the_claims_and_loses_nothing(
 async def test_a_full_disk_that_gets_room_is_used_again(
     small_disk: SmallDisk, start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
 ) -> None:
-    ballast = _fill(small_disk(tmp_path / "a" / "scratch"))
+    ballast = _use_up_inodes(small_disk(tmp_path / "a" / "scratch"))
     daemon = await start_daemon("a", database=sqlite.url)
     first, second = await _meet_the_full_disk(daemon, origin)
-    ballast.unlink()
+    shutil.rmtree(ballast)
     await _assert_both_arrive(daemon, first, second)
 
 
@@ -81,15 +125,18 @@ async def test_a_file_that_cannot_fit_is_not_begun(
     disk = small_disk(tmp_path / "a" / "scratch")
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(DISK - 3 * MIB))
-    daemon = await start_daemon("a", database=sqlite.url, download={"retries": 10, "retry_wait": 0.3})
+    daemon = await start_daemon("a", database=sqlite.url)
     origin.pages["/large"] = Page(DATA, etag='"1"', gate=asyncio.Event(), gate_at=MIB)
     origin.pages["/small"] = Page(PIECE)
     (large,) = await daemon.add(origin.url("/large"))
-    comment = await until(lambda: _waits(daemon, large), what="the retry")
-    assert re.fullmatch(r"retry at [\d:]+: the server's disk has no room for this file now", comment), comment
+    comment = await until(lambda: _waits(daemon, large), what="its way back into the line")
+    assert comment == "waits: the server's disk has no room for this file now"
+    (task,) = await daemon.show(large)
+    assert (task["waits_for"]["rule"], task["reason"], task["attempt"]) == ("disk", "disk_full", 1)
     (small,) = await daemon.finish(*await daemon.add(origin.url("/small")))
     assert small["phase"] == "done"  # there is room for others
     ballast.unlink()
+    await daemon.odl("retry", str(large))  # or a few seconds later: it goes on by itself
     for page in origin.pages.values():
         if page.gate is not None:
             page.gate.set()
@@ -282,6 +329,16 @@ def _fill(disk: Path) -> Path:
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while file.write(bytes(4096)):
             pass
+    return ballast
+
+
+def _use_up_inodes(disk: Path) -> Path:
+    """A folder with so many files that the disk, which has room for bytes, takes no further file."""
+    ballast = disk / "ballast"
+    ballast.mkdir()
+    with suppress(OSError):
+        for number in range(1 << 20):
+            (ballast / str(number)).touch()
     return ballast
 
 

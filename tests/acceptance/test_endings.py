@@ -159,7 +159,7 @@ async def test_a_file_that_is_too_large_ends(
     origin.pages["/a"] = Page(content(8 << 20), declared=declared, ranges=declared is None)
     (task,) = await daemon.finish(*await daemon.add(origin.url("/a")))
     assert (task["status_name"], task["reason"], task["attempt"]) == ("ERROR", "too_large", 1)
-    assert re.fullmatch(r"the file is larger than allowed here \([\d,]+ bytes, at most 1,048,576\)", task["comment"]), (
+    assert re.fullmatch(r"the file is larger than allowed here \([\d,]+ bytes; at most 1,048,576\)", task["comment"]), (
         task["comment"]
     )
     assert not list(daemon.scratch.glob("[0-9]*"))

@@ -27,6 +27,7 @@ def test_a_fresh_task_has_every_key_and_null_for_what_is_unknown() -> None:
         "saved": 0,
         "progress": None,
         "eta": None,
+        "waits_for": None,
         "attempt": 1,
         "reason": None,
         "comment": "",

@@ -21,6 +21,7 @@ from odl_daemon.download import cargo as cargo_module
 from odl_daemon.download import proxy as proxy_module
 from odl_daemon.download import relay as relay_module
 from odl_daemon.download.proxy import Proxy
+from odl_daemon.download.tap import Tap
 from odl_daemon.guard.dial import Undialled
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -28,13 +29,13 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def serving(dialler: Any = None, **limits: float) -> AsyncIterator[tuple[str, int]]:
+async def serving(dialler: Any = None, tap: Tap | None = None, **limits: float) -> AsyncIterator[tuple[str, int]]:
     """A proxy of this test's own; when it is left, no descriptor may have been lost."""
     with socket.create_server(("0.0.0.0", 0), backlog=100) as listener, OpenDialler() as usual:
         listener.setblocking(False)
         before = descriptors()
         async with asyncio.TaskGroup() as group:
-            proxy = group.create_task(Proxy(dialler or usual, **limits).serve(listener))
+            proxy = group.create_task(Proxy(dialler or usual, tap, **limits).serve(listener))
             yield "127.0.0.1", listener.getsockname()[1]
             proxy.cancel()
         await until(lambda: descriptors() <= before)

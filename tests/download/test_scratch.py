@@ -92,7 +92,7 @@ async def test_it_holds_what_lies_there_in_full(scratch: ScratchFolders, tmp_pat
 
 async def test_it_knows_the_free_space(scratch: ScratchFolders) -> None:
     begun(scratch, 1)
-    assert await scratch.free() > 0
+    assert (await scratch.space()).free > 0
 
 
 def test_a_begun_file_is_one_file_with_its_control_file(tmp_path: Path) -> None:

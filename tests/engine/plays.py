@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
 
+from odl_daemon.engine.allowance import Allowance
+from odl_daemon.engine.disk import Disk
 from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.news import News
 from odl_daemon.engine.run import Run
 from odl_daemon.engine.worker import Worker
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Phase, Placement, Progress, Task
-from odl_daemon.ports import LeaseLost, NameTaken, Saved, Trouble, unheard
+from odl_daemon.ports import LeaseLost, NameTaken, Saved, Space, Trouble, unheard
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 FILE = Fetched((FetchedFile("a.bin", 10),))
@@ -52,6 +54,8 @@ class Stage:
             news=self.news,
             holder="me",
             limits=limits or Limits(),
+            allowance=Allowance(store=self, clock=lambda: NOON),  # type: ignore[arg-type]  # as above
+            disk=Disk(self),
             host_trouble=lambda trouble, seconds: self.hosts.append(trouble),
             clock=lambda: NOON,
             rng=Random(1),
@@ -122,8 +126,8 @@ class Stage:
     async def folders(self) -> list[int]:
         return []
 
-    async def free(self) -> int:
-        return 1 << 40
+    async def space(self) -> Space:
+        return Space(1 << 40, 1 << 41)
 
     # --- library
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import cast
 
-from odl_daemon.engine.desk import Answer, Desk, NoTask
+from odl_daemon.engine.desk import Answer, Desk, Limit, NoTask, Refusal
 from odl_daemon.model.lifecycle import GRANTED_BY, SHOWN_AS, advance, grants
 from odl_daemon.model.task import Phase, Task, Wish
+from odl_daemon.model.waiting import Wait
 from odl_daemon.ports import Filter, Request
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
@@ -24,6 +25,11 @@ class PaperDesk:
         self.breaks: Exception | None = None
         self.obliging = False
         """Whether a wish comes true in the moment that it is granted."""
+        self.waiting: Wait | None = None
+        """What everything that waits waits for."""
+        self.of_users: list[Limit] = []
+        self.refuses = ""
+        """Why nothing more is taken, or ""."""
         self._ids = count(1)
 
     @property
@@ -39,10 +45,12 @@ class PaperDesk:
     def change(self, task_id: int, **changes: object) -> None:
         self.book[task_id] = replace(self.book[task_id], **changes)  # type: ignore[arg-type]  # as above
 
-    async def submit(self, requests: Sequence[Request]) -> list[Task]:
+    async def submit(self, requests: Sequence[Request]) -> list[Task | Refusal]:
         self._break()
         return [
-            self.write(each.url, owner=each.owner, library=each.library, path=each.path, name=each.name)
+            Refusal(self.refuses)
+            if self.refuses
+            else self.write(each.url, owner=each.owner, library=each.library, path=each.path, name=each.name)
             for each in requests
         ]
 
@@ -59,6 +67,12 @@ class PaperDesk:
         self._break()
         ended = (Phase.FAILED, Phase.EXPIRED)
         return sum(task.phase in ended and owner in ("", task.owner) for task in self.book.values())
+
+    async def waits(self, tasks: Sequence[Task]) -> dict[int, Wait]:
+        return {task.id: self.waiting for task in tasks if self.waiting and task.phase is Phase.WAITING}
+
+    async def limits(self, owner: str = "") -> list[Limit]:
+        return [limit for limit in self.of_users if owner in ("", limit.owner)]
 
     async def why(self, task_id: int) -> str:
         self._break()

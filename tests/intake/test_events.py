@@ -15,8 +15,9 @@ from random import Random
 
 import pytest
 
+from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
-from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.desk import Desk, Refusal
 from odl_daemon.engine.news import News
 from odl_daemon.fittings import SeafileChannel
 from odl_daemon.intake import events
@@ -112,9 +113,11 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
 
 @pytest.fixture
 def desk(store: SqlStore) -> Desk:
-    return Desk(
-        store=store, news=News(), bell=Bell(), clock=lambda: datetime.now(UTC), why_not_claiming=lambda: "a test"
-    )
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    allowance = Allowance(store=store, clock=clock)
+    return Desk(store=store, news=News(), bell=Bell(), clock=clock, allowance=allowance, obstacle=lambda: None)
 
 
 def door_at(channel: PaperChannel, desk: Desk | PaperDesk, *, shared: bool = False, **times: float) -> EventsDoor:
@@ -372,7 +375,7 @@ class DeskOfAStoreThatWaits(PaperDesk):
         self.asked = asyncio.Event()
         self.back = asyncio.Event()
 
-    async def submit(self, requests: object) -> list[Task]:
+    async def submit(self, requests: object) -> list[Task | Refusal]:
         self.asked.set()
         await self.back.wait()
         return await super().submit(requests)  # type: ignore[arg-type]  # what a door passes on

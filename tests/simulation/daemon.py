@@ -9,8 +9,10 @@ from random import Random
 from typing import Any
 
 from odl_daemon.engine.adoption import Adoption
+from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.disk import Disk as Room
 from odl_daemon.engine.dispatcher import Dispatcher
 from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
@@ -82,6 +84,8 @@ class Daemon:
         self.downloader = MemoryDownloader(self.process, disk, around.sources, settings.slots, around.times)
         self.library = MemoryLibrary(around.shelves, self.process, disk, around.sources, remote=settings.remote_library)
         scratch, news, self.bell = MemoryScratch(disk, self.process), News(), Bell()
+        allowance = Allowance(store=self.store, clock=world.clock)
+        room = Room(scratch)
         worker = parts.worker(
             store=self.store,
             downloader=self.downloader,
@@ -90,6 +94,8 @@ class Daemon:
             news=news,
             holder=host,
             limits=_limits(settings),
+            allowance=allowance,
+            disk=room,
             host_trouble=lambda trouble, seconds: self.dispatcher.host_trouble(trouble, seconds),
             clock=world.clock,
             rng=rng,
@@ -103,6 +109,8 @@ class Daemon:
             janitor=janitor,
             news=news,
             bell=self.bell,
+            allowance=allowance,
+            disk=room,
             holder=host,
             slots=settings.slots,
             enabled=enabled,
@@ -115,9 +123,12 @@ class Daemon:
             news=news,
             bell=self.bell,
             clock=world.clock,
-            why_not_claiming=self.dispatcher.why_not_claiming,
+            allowance=allowance,
+            obstacle=self.dispatcher.obstacle,
         )
-        self.adoption = Adoption(store=self.store, scratch=scratch, bell=self.bell, clock=world.clock)
+        self.adoption = Adoption(
+            store=self.store, scratch=scratch, bell=self.bell, allowance=allowance, clock=world.clock
+        )
         rival = Rival(self.store, world.clock)
         self._door = TableDoor(adoption=self.adoption, rival=rival, poll=settings.poll, rng=rng)
         self._stop_asked = asyncio.Event()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from odl_daemon.model.task import Fetched, Progress
+from odl_daemon.ports import Space
 from tests.simulation.process import Line, Process
 from tests.simulation.world import World
 
@@ -83,5 +84,5 @@ class MemoryScratch:
         listed: Callable[[], list[int]] = lambda: sorted(self._disk.folders)  # noqa: E731
         return await self._line.call(listed)
 
-    async def free(self) -> int:
-        return await self._line.call(lambda: 0 if self._disk.full else 1 << 40)
+    async def space(self) -> Space:
+        return await self._line.call(lambda: Space(0 if self._disk.full else 1 << 40, 1 << 41))

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from odl_daemon.model.shares import NO_LIMITS, Shares, Used
 from odl_daemon.model.task import Phase, Status, Task, Wish
-from odl_daemon.ports import Beat, Filter, Held, LeaseLost, Request, Row
+from odl_daemon.ports import Beat, Filter, Held, LeaseLost, Request, Row, Taken
 from tests.simulation.memory_table import Table
 from tests.simulation.process import Line, Process, Weather
 
@@ -40,8 +41,14 @@ class MemoryStore:
     async def count(self, which: Filter) -> int:
         return await self._line.call(lambda: self._table.count(which))
 
-    async def ahead_of(self, task: Task, now: datetime) -> int:
-        return await self._line.call(lambda: self._table.ahead_of(task, now))
+    async def ahead_of(self, tasks: Sequence[Task], now: datetime) -> list[int]:
+        return await self._line.call(lambda: [self._table.ahead_of(task, now) for task in tasks])
+
+    async def used(self, owners: Sequence[str], at: datetime) -> dict[str, Used]:
+        return await self._line.call(lambda: self._table.used(owners))
+
+    async def charge(self, taken: Mapping[str, Taken], at: datetime) -> None:
+        await self._line.call(lambda: self._table.charge(taken))
 
     async def wish(self, ids: Sequence[int], wish: Wish, phases: frozenset[Phase]) -> list[int]:
         return await self._line.call(lambda: self._table.wish(ids, wish, phases))
@@ -52,14 +59,23 @@ class MemoryStore:
     async def strangers(self, above: int, statuses: frozenset[Status], limit: int) -> list[Row]:
         return await self._line.call(lambda: self._table.strangers(above, statuses, limit))
 
-    async def adopt(self, tasks: Sequence[Task]) -> int:
+    async def adopt(self, tasks: Sequence[Task]) -> list[int]:
         return await self._line.call(lambda: self._table.adopt(tasks))
 
     async def forget_deleted(self, limit: int) -> list[int]:
         return await self._line.call(lambda: self._table.forget_deleted(limit))
 
-    async def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
-        return await self._line.call(lambda: self._table.claim(holder, limit, running, at))
+    async def claim(
+        self,
+        holder: str,
+        limit: int,
+        running: Mapping[str, int],
+        at: datetime,
+        *,
+        shares: Shares = NO_LIMITS,
+        fresh: bool = True,
+    ) -> list[Task]:
+        return await self._line.call(lambda: self._table.claim(holder, limit, running, at, shares=shares, fresh=fresh))
 
     async def pulse(self, holder: str, beats: Sequence[Beat]) -> list[Held]:
         return await self._line.call(lambda: self._table.pulse(holder, beats))

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from odl_daemon.model.lifecycle import CUT_OFF, READ_AS, SHOWN_AS, Event, advance
 from odl_daemon.model.patience import micros
 from odl_daemon.model.policy import Turn, fair_turns
+from odl_daemon.model.shares import NO_LIMITS, Shares, Used
 from odl_daemon.model.task import Phase, Status, Task, Wish
-from odl_daemon.ports import Beat, Filter, Held, LeaseLost, Request, Row
+from odl_daemon.ports import Beat, Filter, Held, LeaseLost, Request, Row, Taken
 
 GRACE = 2.0
 """Seconds that a lease is over before somebody else takes the task."""
@@ -59,6 +60,8 @@ class Table:
         self.sides: dict[int, Side] = {}
         self.locks: dict[str, tuple[int, int]] = {}
         """Whose claim has a lock: id and epoch."""
+        self.taken: dict[str, Taken] = {}
+        """What each user has handed over and fetched; the simulation is shorter than a day."""
         self.last_id = 0
 
     # --- what others do to the shared table
@@ -168,14 +171,14 @@ class Table:
             row.id, row.owner, row.library, row.path, row.url, _status(row.status), row.comment, row.mark, before
         )
 
-    def adopt(self, tasks: Sequence[Task]) -> int:
-        adopted = 0
+    def adopt(self, tasks: Sequence[Task]) -> list[int]:
+        adopted: list[int] = []
         for task in tasks:
             row, side = self.shared.get(task.id), self.sides.get(task.id)
             living = side is not None and self.is_ours(task.id) and not side.task.final
             if row is not None and not living and row.status in (1, 2, 3) and row.mark == task.mark:
                 self._write(task, "adopt")
-                adopted += 1
+                adopted.append(task.id)
         return adopted
 
     def forget_deleted(self, limit: int) -> list[int]:
@@ -186,14 +189,45 @@ class Table:
 
     # --- for the dispatcher
 
-    def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
+    def used(self, owners: Sequence[str]) -> dict[str, Used]:
+        tasks = [side.task for side in self.sides.values()]
+        return {owner: self._used(owner, [task for task in tasks if task.owner == owner]) for owner in owners}
+
+    def _used(self, owner: str, tasks: Sequence[Task]) -> Used:
+        taken = self.taken.get(owner, Taken())
+        return Used(
+            running=sum(task.phase.held for task in tasks),
+            queued=sum(task.phase in (Phase.WAITING, Phase.PAUSED) for task in tasks),
+            tasks=taken.tasks,
+            hours=((0, taken.bytes),) if taken.bytes else (),
+        )
+
+    def charge(self, taken: Mapping[str, Taken]) -> None:
+        for owner, more in taken.items():
+            before = self.taken.get(owner, Taken())
+            self.taken[owner] = Taken(before.tasks + more.tasks, before.bytes + more.bytes)
+
+    def claim(
+        self,
+        holder: str,
+        limit: int,
+        running: Mapping[str, int],
+        at: datetime,
+        *,
+        shares: Shares = NO_LIMITS,
+        fresh: bool = True,
+    ) -> list[Task]:
         waiting: dict[str, list[Turn]] = {}
         for side in self.sides.values():
             task = side.task
-            if task.phase is Phase.WAITING and task.wish is None and task.due <= micros(at):
+            due = task.due <= micros(at) and (fresh or task.due)
+            if task.phase is Phase.WAITING and task.wish is None and due:
                 waiting.setdefault(task.owner, []).append(Turn(task.id, task.owner, task.due))
         for turns in waiting.values():
             turns.sort(key=lambda turn: ((turn.due >= 0) + (turn.due == 0), turn.due, turn.id))
+        for owner, turns in waiting.items():
+            used = self.used([owner])[owner]
+            del turns[shares.may_begin(owner, used.running, used.bytes) :]
         chosen = fair_turns(waiting, running, limit)
         return [self._claim(task.id, holder, at) for task in chosen if self._still_waits(task.id)]
 

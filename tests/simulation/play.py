@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.news import News
 from odl_daemon.model import source as sources
 from odl_daemon.model.task import Wish
 from odl_daemon.ports import Request
@@ -204,8 +206,10 @@ class Play:
         if daemon is not None:
             daemon.ask(question)
             return
-        store = _Counter(self._around)
-        desk = Desk(store=store, news=_NEWS(), bell=Bell(), clock=self.world.clock, why_not_claiming=str)  # type: ignore[arg-type]
+        store: Any = _Counter(self._around)  # what a desk does not ask for is not there
+        clock = self.world.clock
+        allowance = Allowance(store=store, clock=clock)
+        desk = Desk(store=store, news=News(), bell=Bell(), clock=clock, allowance=allowance, obstacle=lambda: None)
         _at_once(question(desk))
 
     # --- what operators and bad luck do
@@ -280,13 +284,6 @@ class Play:
     def _trouble(self, who: str, what: str, seconds: float) -> None:
         self.checker.disturbed(seconds)
         self.world.tell(who, what)
-
-
-class _NEWS:
-    """Nobody listens without a daemon."""
-
-    def overlaid(self, task: object) -> object:
-        return task
 
 
 class _Counter:

@@ -200,9 +200,9 @@ async def test_only_tasks_of_the_same_user_come_before_a_task(place: Place) -> N
         late = replace(advance(tasks[0], Event.REVIVED, at=AT), due=int(later(60).timestamp() * 1e6))
         await store.settle([late])
         last = tasks[3]
-        assert await store.ahead_of(last, AT) == 2
-        assert await store.ahead_of(last, AT + timedelta(seconds=61)) == 3
-        assert await store.ahead_of(tasks[1], AT) == 0
+        assert await store.ahead_of([last], AT) == [2]
+        assert await store.ahead_of([last], AT + timedelta(seconds=61)) == [3]
+        assert await store.ahead_of([tasks[1]], AT) == [0]
 
 
 async def test_two_requests_for_the_same_are_two_tasks(place: Place) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from odl_daemon.model.lifecycle import Event, advance
-from odl_daemon.ports import Filter, StoreAway
+from odl_daemon.ports import Filter, StoreAway, Taken
 from odl_daemon.store import SqlStore
+from odl_daemon.store.schema import STEPS
 from tests.servers.mariadb import MariaDb
 from tests.servers.ports import free_port
 from tests.store.conftest import AT, Place, added, mariadb_place, sqlite_place
@@ -22,7 +23,20 @@ async def test_five_daemons_that_start_at_once_make_the_tables_once(place: Place
         await asyncio.gather(*[stack.enter_async_context(store) for store in stores])
         await asyncio.gather(*[added(store, 1) for store in stores])
         assert await stores[0].count(Filter()) == 5
-    assert [tuple(row) for row in await place.run("SELECT COUNT(*), MAX(version) FROM odl_schema")] == [(1, 1)]
+    versions = await place.run("SELECT version FROM odl_schema ORDER BY version")
+    assert [row[0] for row in versions] == list(range(1, len(STEPS) + 1))
+
+
+async def test_tables_of_an_older_version_come_up_with_what_is_in_them(place: Place) -> None:
+    async with place.store() as store:
+        await added(store, 3)
+    await place.run("DROP TABLE odl_used")
+    await place.run("DELETE FROM odl_schema WHERE version > 1")
+    async with place.store() as store:
+        assert await store.count(Filter()) == 3
+        await store.charge({"ann@x": Taken(1, 5)}, AT)
+        assert (await store.used(["ann@x"], AT))["ann@x"].bytes == 5
+    assert [tuple(row) for row in await place.run("SELECT MAX(version) FROM odl_schema")] == [(len(STEPS),)]
 
 
 async def test_a_start_that_was_cut_short_is_finished_by_the_next(place: Place) -> None:

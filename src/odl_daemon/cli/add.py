@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
+from odl_daemon.cli import human
 from odl_daemon.cli.counter import AT_ONCE, Counter, Shown
 from odl_daemon.cli.trouble import OperatorTrouble, Refused
 from odl_daemon.config import Config
@@ -29,7 +30,7 @@ def add(words: Namespace, config: Config) -> int:
     with Counter(config) as counter:
         alone = bool(links) and not counter.daemon_runs()
         requests = [_request(link, folder, words) for link in links]
-        _write(counter, requests, as_json=words.json)
+        refused += _write(counter, requests, as_json=words.json)
     if alone:
         sentence = "it will start" if len(links) == 1 else f"these {len(links)} tasks will start"
         print(f"the daemon is not running: {sentence} when the daemon runs", file=sys.stderr)
@@ -64,14 +65,18 @@ def _request(link: Source, folder: str, words: Namespace) -> dict[str, object]:
     }
 
 
-def _write(counter: Counter, requests: Sequence[dict[str, object]], *, as_json: bool) -> None:
-    """Writes message by message; ids are printed as soon as their rows are safe."""
+def _write(counter: Counter, requests: Sequence[dict[str, object]], *, as_json: bool) -> list[str]:
+    """Writes message by message; ids are printed as soon as their rows are safe. Returns a sentence, which is told,
+    for each that was refused."""
     tasks: list[Shown] = []
+    refused: list[str] = []
     written = 0
     try:
         for part in _messages(requests):
-            added = counter.add(part)
+            answers = counter.add(part)
+            added = [answer for answer in answers if "refused" not in answer]
             written += len(added)
+            refused += _tell_refused(part, answers)
             if as_json:
                 tasks += added
             else:
@@ -83,6 +88,18 @@ def _write(counter: Counter, requests: Sequence[dict[str, object]], *, as_json: 
     finally:
         if as_json:
             _print_json(tasks)
+    return refused
+
+
+def _tell_refused(requests: Sequence[dict[str, object]], answers: Sequence[Shown]) -> list[str]:
+    sentences = [
+        f"{human.link(request['url'])}: {human.plain(answer['refused'])}"
+        for request, answer in zip(requests, answers, strict=True)
+        if "refused" in answer
+    ]
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
+    return sentences
 
 
 def _print_json(tasks: Sequence[Shown]) -> None:

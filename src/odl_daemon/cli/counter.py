@@ -48,7 +48,7 @@ class Counter:
         return self._line is not None
 
     def add(self, requests: Sequence[dict[str, object]]) -> list[Shown]:
-        """Writes up to AT_ONCE requests, and returns their tasks."""
+        """Writes up to AT_ONCE requests; for each, in this order, its task, or `refused` with the sentence why."""
         return _list(self._ask({"do": "add", "requests": list(requests)}))
 
     def tasks(self, limit: int, which: Mapping[str, object]) -> Iterator[Shown]:
@@ -81,6 +81,10 @@ class Counter:
 
     def why(self, task_id: int) -> str:
         return str(self._look({"do": "why", "id": task_id}))
+
+    def limits(self, owner: str) -> list[Shown]:
+        """What this user may take, has taken, and may still; without a name, everybody of whom anything is known."""
+        return _list(self._look({"do": "limits", "owner": owner}))
 
     def rival(self) -> str:
         """Who else works on the table, as the daemon has seen it; "" for nobody."""

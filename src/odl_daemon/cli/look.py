@@ -98,6 +98,11 @@ def _row(task: Shown) -> tuple[str, ...]:
     )
 
 
+def _waits(task: Shown) -> str:
+    wait = task.get("waits_for")
+    return f"{human.plain(wait['sentence'])} ({wait['rule']})" if isinstance(wait, dict) else ""
+
+
 def _size(task: Shown) -> str:
     if task["phase"] == Phase.DONE:
         return human.size(number(task["size"]))
@@ -115,6 +120,7 @@ def _card(task: Shown) -> str:
         "size": _size(task),
         "done": progress(task),
         "speed": f"{human.size(number(task['speed']))}/s" if task["speed"] else "",
+        "waits": _waits(task),
         "attempt": task["attempt"],
         "reason": task["reason"] or "",
         "comment": human.plain(task["comment"]),

@@ -139,6 +139,11 @@ def _blocks_flags(blocks: argparse.ArgumentParser) -> None:
     blocks.add_argument("--json", action="store_true", help="print a JSON array")
 
 
+def _limits_flags(limits: argparse.ArgumentParser) -> None:
+    limits.add_argument("--owner", metavar="USER", default="", help="only this user's")
+    limits.add_argument("--json", action="store_true", help="print a JSON array")
+
+
 def _config_flags(config: argparse.ArgumentParser) -> None:
     config.add_argument("--json", action="store_true", help="print a JSON object")
 
@@ -172,6 +177,7 @@ _COMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None
     "resume": ("let paused tasks go on", "ask:ask", _ids),
     "cancel": ("end tasks and free their disk space", "ask:ask", _ids),
     "retry": ("try ended tasks again", "ask:ask", _retry_flags),
+    "limits": ("tell what users may take, and what is left of it", "limits:limits", _limits_flags),
     "blocks": ("tell which addresses links were kept from, the newest first", "blocks:blocks", _blocks_flags),
     "check": ("check whether the daemon can work here", "check:check", _no_flags),
     "config": ("print the settings in force, secrets hidden", "show_config:show_config", _config_flags),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from odl_daemon.cli.show_config import as_toml
-from odl_daemon.config.settings import SECTIONS, Setting, settings_of
+from odl_daemon.config.settings import GROUP, SECTIONS, LimitsGroup, Setting, settings_of
 
 PAGE = "docs/configuration.md"
 EXAMPLE = "config.toml"
@@ -32,6 +32,10 @@ def _page() -> Iterator[str]:
             if setting.why:
                 yield f"\n*Why this default:* {setting.why}"
             yield f"\nExpected: {setting.kind.expected}. In the environment: `ODL_{section.upper()}__{key.upper()}`."
+        if section == "limits":
+            users = GROUP["users"]
+            yield f"\n### [limits.name]\n\n{LimitsGroup.__doc__}\n\n### users\n\n{users.meaning}"
+            yield f"\nExpected: {users.kind.expected}."
 
 
 def _example() -> Iterator[str]:
@@ -42,6 +46,10 @@ def _example() -> Iterator[str]:
             yield ""
             yield from _comment(setting)
             yield f"#{key} = {as_toml(setting.default)}"
+        if section == "limits":
+            yield ""
+            yield from _comment(GROUP["users"])
+            yield '# [limits.students]\n# users = ["*@students.example.org"]\n# running = 2'
 
 
 def _comment(setting: Setting) -> list[str]:
@@ -65,9 +73,9 @@ and where each comes from; `odl check` tries whether the daemon can work with th
 * **Paths** that are relative count from the folder of the config file; without a file, from the current folder.
 * **Mistakes** (unknown sections and keys, bad values) are reported all at once, each with its file or variable, its key
   and what is expected; the daemon does not start with any.
-* **Reload.** On SIGHUP the daemon reads the settings anew and takes over `[daemon] enabled`, `[log] level`, and of
-  `[download]` slots, time_limit, max_size, retries, retry_wait and keep_failed. The rest needs a restart. If there is
-  a mistake, everything stays as it was.
+* **Reload.** On SIGHUP the daemon reads the settings anew and takes over `[daemon] enabled`, `[log] level`, `[limits]`
+  with its groups, and of `[download]` slots, time_limit, max_size, retries, retry_wait and keep_failed. The rest needs
+  a restart. If there is a mistake, everything stays as it was.
 * **Passwords** belong into a config file that only the daemon's user can read. `odl config` hides them."""
 
 _EXAMPLE_HEAD = """\

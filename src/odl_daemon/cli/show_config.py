@@ -8,14 +8,15 @@ from pathlib import Path
 
 from odl_daemon.config import Config
 from odl_daemon.config.database_url import without_password
-from odl_daemon.config.settings import SECTIONS, settings_of
+from odl_daemon.config.settings import GROUP, SECTIONS, settings_of
 
 
 def show_config(words: Namespace, config: Config) -> int:
     """As TOML that could be used as a config file, apart from the hidden password; or as JSON."""
     values = in_force(config)
     if words.json:
-        print(json.dumps(values, indent=2, ensure_ascii=False))
+        limits = {**values["limits"], **groups_in_force(config)}
+        print(json.dumps({**values, "limits": limits}, indent=2, ensure_ascii=False))
         return 0
     print(f"# {config.file or 'no config file: defaults'}")
     for section, keys in values.items():
@@ -24,7 +25,16 @@ def show_config(words: Namespace, config: Config) -> int:
             origin = config.came_from.get((section, key), "default")
             borrowed = (section, key) == ("database", "url") and config.database.seafile_conf is not None
             print(f"{'# ' if borrowed else ''}{key} = {as_toml(value)}  # {origin}")
+        if section == "limits":
+            _print_groups(config)
     return 0
+
+
+def _print_groups(config: Config) -> None:
+    for name, group in groups_in_force(config).items():
+        print(f"\n[limits.{as_toml(name)}]")
+        for key, value in group.items():
+            print(f"{key} = {as_toml(value)}  # {config.file}")
 
 
 def in_force(config: Config) -> dict[str, dict[str, object]]:
@@ -32,6 +42,14 @@ def in_force(config: Config) -> dict[str, dict[str, object]]:
     return {
         section: {key: _shown(section, key, getattr(getattr(config, section), key)) for key in settings_of(section)}
         for section in SECTIONS
+    }
+
+
+def groups_in_force(config: Config) -> dict[str, dict[str, object]]:
+    """The groups of [limits], each with all its keys."""
+    return {
+        name: {key: _shown("limits", key, getattr(group, key)) for key in GROUP}
+        for name, group in config.groups.items()
     }
 
 

@@ -74,6 +74,17 @@ def size() -> Kind:
     return Kind('bytes as a whole number, or like "700M", "5 GiB"', read)
 
 
+def optional_size() -> Kind:
+    """Bytes as an int; None if nothing is written."""
+
+    def read(value: object, folder: Path) -> int | None:
+        read_size = size().read(value, folder) if value != "" else None
+        assert read_size is None or isinstance(read_size, int)
+        return read_size
+
+    return Kind('bytes as a whole number, or like "700M", "5 GiB"; or ""', read)
+
+
 def folder_path() -> Kind:
     def read(value: object, folder: Path) -> Path:
         return folder / _expanded(_path(value))
@@ -88,6 +99,18 @@ def optional_path() -> Kind:
         return folder / _expanded(_path(value)) if value != "" else None
 
     return Kind('a path, absolute or counted from the folder of the config file; or ""', read)
+
+
+def names() -> Kind:
+    """A tuple of texts, one at least."""
+
+    def read(value: object, folder: Path) -> tuple[str, ...]:
+        words = _split(value) if isinstance(value, str) else value
+        if not isinstance(words, list) or not words:
+            raise TypeError(words)
+        return tuple(_held_by(_text(word).strip(), _text(word).strip() != "") for word in words)
+
+    return Kind('a list of users, like ["a@example.org", "*@students.example.org"]', read)
 
 
 def program() -> Kind:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from odl_daemon.config.settings import SECTIONS, Config, Setting, settings_of
+from odl_daemon.config.settings import GROUP, SECTIONS, Config, LimitsGroup, Setting, settings_of
 
 SYSTEM_FILE: Final = Path("/etc/odl-daemon/config.toml")
 HIDDEN: Final = {("database", "url")}
@@ -42,9 +42,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     file = find(path, environ)
     folder = file.parent.absolute() if file else Path.cwd()
     mistakes: list[str] = []
-    written = _from_file(file, mistakes) if file else {}
+    content = _content(file) if file else {}
+    written = _from_file(content, file, mistakes) if file else {}
     written |= _from_environment(environ, mistakes)
     values = {section: dict(_read_section(section, written, folder, mistakes)) for section in SECTIONS}
+    groups = _groups(content.get("limits"), values["limits"], f"{file}", mistakes)
     _borrow_credentials(values["database"], written, environ, mistakes)
     if not mistakes:
         _relate(values)
@@ -53,7 +55,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         raise ConfigError(mistakes)
     came_from = {where: found.origin for where, found in written.items()}
     sections = {section: SECTIONS[section](**values[section]) for section in SECTIONS}
-    return _config(sections, file, came_from)
+    return _config(sections, groups, file, came_from)
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -76,14 +78,17 @@ def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 # --- what was written -------------------------------------------------------------------------------------
 
 
-def _from_file(file: Path, mistakes: list[str]) -> dict[tuple[str, str], _Written]:
+def _content(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as opened:
-            content = tomllib.load(opened)
+            return tomllib.load(opened)
     except OSError as error:
         raise ConfigError([f"{file} cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError([f"{file} is not valid TOML: {error}"]) from error
+
+
+def _from_file(content: Mapping[str, Any], file: Path, mistakes: list[str]) -> dict[tuple[str, str], _Written]:
     written: dict[tuple[str, str], _Written] = {}
     for section, keys in content.items():
         if section not in SECTIONS:
@@ -95,7 +100,7 @@ def _from_file(file: Path, mistakes: list[str]) -> dict[tuple[str, str], _Writte
                 place = f"{file}: [{section}] {key}"
                 if key in settings_of(section):
                     written[section, key] = _Written(value, str(file), place)
-                else:
+                elif not (section == "limits" and isinstance(value, dict)):  # that is a group
                     mistakes.append(f"{place} is no key that there is{_meant(key, settings_of(section), section)}")
     return written
 
@@ -140,6 +145,35 @@ def _read_section(
             if found is None:
                 raise AssertionError(f"the default of [{section}] {key} is none") from error
             mistakes.append(_mistake(found, setting, hidden=(section, key) in HIDDEN))
+
+
+def _groups(limits: object, everybody: Mapping[str, object], file: str, mistakes: list[str]) -> dict[str, LimitsGroup]:
+    """The groups of [limits]: tables in it, each with its users; what a group does not name is as for everybody."""
+    groups: dict[str, LimitsGroup] = {}
+    for name, keys in limits.items() if isinstance(limits, dict) else ():
+        if not isinstance(keys, dict) or name in settings_of("limits"):
+            continue
+        values = dict(everybody)
+        for key, value in keys.items():
+            place = f"{file}: [limits.{name}] {key}"
+            if key not in GROUP:
+                mistakes.append(f"{place} is no key that there is{_meant(key, GROUP)}")
+                continue
+            try:
+                values[key] = GROUP[key].kind.read(value, Path())
+            except (ValueError, TypeError, KeyError, OverflowError):
+                mistakes.append(_mistake(_Written(value, file, place), GROUP[key], hidden=False))
+                values.setdefault(key, ())
+        if "users" not in keys:
+            mistakes.append(f"{file}: [limits.{name}] needs users: {GROUP['users'].kind.expected}")
+        elif len(values) == len(GROUP):
+            groups[name] = _group(values)
+    return groups
+
+
+def _group(values: Mapping[str, Any]) -> LimitsGroup:
+    """Any: each value was read by its own kind just before."""
+    return LimitsGroup(**values)
 
 
 def _mistake(found: _Written, setting: Setting, *, hidden: bool) -> str:
@@ -222,6 +256,11 @@ def _lies_in(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _config(sections: Mapping[str, Any], file: Path | None, came_from: Mapping[tuple[str, str], str]) -> Config:
+def _config(
+    sections: Mapping[str, Any],
+    groups: Mapping[str, LimitsGroup],
+    file: Path | None,
+    came_from: Mapping[tuple[str, str], str],
+) -> Config:
     """Any: each section was made by its own class just before."""
-    return Config(**sections, file=file.absolute() if file else None, came_from=came_from)
+    return Config(**sections, groups=groups, file=file.absolute() if file else None, came_from=came_from)

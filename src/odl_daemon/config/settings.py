@@ -344,6 +344,86 @@ class Guard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What each user may take; 0 sets no limit. `[limits.<name>]` with `users = [...]` gives some of them others."""
+
+    running: int = field(
+        metadata=_key(
+            kinds.whole(0, 10_000),
+            0,
+            "How many of a user's tasks may run at once, on all daemons of the database together. The others wait.",
+            "Turns are fair without it: a free slot goes to the user with the least running.",
+        )
+    )
+    queued: int = field(
+        metadata=_key(
+            kinds.whole(0, 1_000_000_000),
+            0,
+            "How many tasks of a user may wait, the paused ones included. What is handed over beyond is refused.",
+        )
+    )
+    bytes_per_day: int = field(
+        metadata=_key(
+            kinds.size(),
+            0,
+            "How much a user may fetch in 24 hours. Beyond it his tasks wait, and go on with the bytes that they have.",
+        )
+    )
+    tasks_per_day: int = field(
+        metadata=_key(
+            kinds.whole(0, 1_000_000_000),
+            0,
+            "How many links a user may hand over in 24 hours. What is handed over beyond is refused.",
+        )
+    )
+    max_size: int = field(
+        metadata=_key(
+            kinds.size(),
+            0,
+            "The largest file that a user may fetch; [download] max_size holds beside it, for everybody.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsGroup(Limits):
+    """Some users' limits; what it does not name is as in [limits]."""
+
+    users: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.names(),
+            [],
+            "Who belongs to it: users as the table names them, or patterns with `*`. Who is in several groups belongs "
+            "to the first.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disk:
+    """How much of the disk under temp_dir downloads may take."""
+
+    floor: int | None = field(
+        metadata=_key(
+            kinds.optional_size(),
+            "",
+            "How much stays free, whatever is downloaded. A file that would not leave so much waits until it does, and "
+            'beside the files that run already. "" means 1 GiB, and a twentieth of a disk below 20 GiB.',
+            "A full disk would stop everything else on this host, too.",
+        )
+    )
+    reserve: int = field(
+        metadata=_key(
+            kinds.size(),
+            "64 MiB",
+            "How much is set aside, again and again, for a download that does not say how large it is. On a small disk "
+            "it is a twentieth of it at most.",
+            "More wastes room beside many such downloads, less asks for the disk's state more often.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """What is written down."""
 
@@ -372,7 +452,11 @@ class Config:
     library: Library
     intake: Intake
     guard: Guard
+    limits: Limits
+    disk: Disk
     log: Log
+    groups: Mapping[str, LimitsGroup] = field(default_factory=dict)
+    """The groups of [limits], by their names, in their order."""
     file: Path | None = None
     """The file that was read; None if there was none."""
     came_from: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
@@ -386,6 +470,8 @@ SECTIONS: Mapping[str, type[DataclassInstance]] = {
     "library": Library,
     "intake": Intake,
     "guard": Guard,
+    "limits": Limits,
+    "disk": Disk,
     "log": Log,
 }
 
@@ -399,6 +485,10 @@ def _setting(each: Field[object]) -> Setting:
     setting = each.metadata["setting"]
     assert isinstance(setting, Setting)
     return setting
+
+
+GROUP: Mapping[str, Setting] = {each.name: _setting(each) for each in fields(LimitsGroup)}
+"""The keys of a group of [limits]."""
 
 
 def _name_server(item: str) -> bool:

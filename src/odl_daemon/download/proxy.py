@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from odl_daemon.download.relay import Relay, aborted
+from odl_daemon.download.tap import Tap
 from odl_daemon.guard.dial import Undialled
 
 log = logging.getLogger(__name__)
@@ -55,13 +56,16 @@ class Proxy:
     def __init__(
         self,
         dialler: Dials,
+        tap: Tap | None = None,
         *,
         head_limit: float = HEAD_LIMIT,
         idle_limit: float = IDLE_LIMIT,
         half_limit: float = HALF_LIMIT,
         sweep: float = SWEEP,
     ) -> None:
+        """What comes from the internet passes the tap, if there is one."""
         self._dialler = dialler
+        self._tap = tap
         self._head_limit = head_limit
         self._idle_limit = idle_limit
         self._half_limit = half_limit
@@ -70,7 +74,7 @@ class Proxy:
     async def serve(self, listener: socket.socket) -> None:
         """Serves for ever; leaving cuts every connection. `listener` is non-blocking, and stays the caller's."""
         async with asyncio.TaskGroup() as dials:
-            shift = _Shift(listener, self._dialler, dials)
+            shift = _Shift(listener, self._dialler, self._tap, dials)
             try:
                 while True:
                     await asyncio.sleep(self._sweep)
@@ -82,9 +86,10 @@ class Proxy:
 class _Shift:
     """One listener's connections."""
 
-    def __init__(self, listener: socket.socket, dialler: Dials, dials: asyncio.TaskGroup) -> None:
+    def __init__(self, listener: socket.socket, dialler: Dials, tap: Tap | None, dials: asyncio.TaskGroup) -> None:
         self.loop = asyncio.get_running_loop()
         self.dialler = dialler
+        self.tap = tap
         self.dials = dials
         self.asking: set[_Asking] = set()
         self.relays: set[Relay] = set()
@@ -231,7 +236,7 @@ class _Asking:
             aborted(remote)
             return
         self._shift.asking.discard(self)
-        relay = Relay(self._client, remote, when_over=self._shift.relays.discard)
+        relay = Relay(self._client, remote, self._shift.tap, when_over=self._shift.relays.discard)
         self._shift.relays.add(relay)
         if self._text:
             relay.begin_with(self._text)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from odl_daemon.download.cargo import Cargo, Copied, Spliced
+from odl_daemon.download.tap import Tap
 
 MUCH: Final = 1 << 20
 """Bytes one way after which it is worth to have the kernel carry them."""
@@ -20,18 +21,21 @@ class Relay:
 
     What one side cannot take yet stays with the relay (one piece at most), and nothing more is read from the
     other side until it is gone. The end of one way is passed on (half-close); a broken connection is passed on as
-    one that is broken, for a body without a length would else look complete. `when_over(relay)` is called once.
+    one that is broken, for a body without a length would else look complete. `when_over(relay)` is called once. What
+    comes from `remote` passes the tap, if there is one.
     """
 
     __slots__ = ("_back", "_forth", "_when_over", "last")
 
-    def __init__(self, client: socket.socket, remote: socket.socket, *, when_over: Callable[[Relay], None]) -> None:
+    def __init__(
+        self, client: socket.socket, remote: socket.socket, tap: Tap | None, *, when_over: Callable[[Relay], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.last = loop.time()
         """When the last byte came, on the loop's clock."""
         self._when_over: Callable[[Relay], None] | None = when_over
-        self._forth = _Way(client, remote, self, loop)
-        self._back = _Way(remote, client, self, loop)
+        self._forth = _Way(client, remote, self, loop, None)
+        self._back = _Way(remote, client, self, loop, tap)
 
     @property
     def half(self) -> bool:
@@ -70,10 +74,18 @@ class Relay:
 class _Way:
     """One direction."""
 
-    __slots__ = ("_cargo", "_carried", "_from", "_full", "_loop", "_relay", "_to", "done", "sink", "source")
+    __slots__ = (
+        *("_cargo", "_carried", "_from", "_full", "_held", "_loop", "_relay", "_tap", "_to"),
+        *("done", "sink", "source"),
+    )
 
     def __init__(
-        self, source: socket.socket, sink: socket.socket, relay: Relay, loop: asyncio.AbstractEventLoop
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        relay: Relay,
+        loop: asyncio.AbstractEventLoop,
+        tap: Tap | None,
     ) -> None:
         self.source = source
         self.sink = sink
@@ -83,6 +95,8 @@ class _Way:
         self._cargo: Cargo = Copied()
         self._carried = 0
         self._full = False  # whether the sink must take something before more is read
+        self._tap = tap
+        self._held = False  # whether the tap must open before more is read
         # The loop gets numbers: asked for a socket that it does not watch, it describes it at length first.
         self._from, self._to = source.fileno(), sink.fileno()
         loop.add_reader(self._from, self._read)
@@ -96,12 +110,23 @@ class _Way:
     def stop(self) -> None:
         if self._full:
             self._loop.remove_writer(self._to)
+        elif self._held and self._tap is not None:
+            self._tap.release(self)
         elif not self.done:
             self._loop.remove_reader(self._from)
         self._cargo.drop()
 
+    def go_on(self) -> None:
+        """The tap is open again."""
+        self._held = False
+        self._relay.last = self._loop.time()
+        self._loop.add_reader(self._from, self._read)
+
     def _read(self) -> None:
         self._relay.last = self._loop.time()
+        if self._tap is not None and self._tap.closed:
+            self._hold(self._tap)
+            return
         try:
             count = self._cargo.take(self.source)
         except (BlockingIOError, InterruptedError):
@@ -113,7 +138,14 @@ class _Way:
             self._finish()
             return
         self._carried += count
+        if self._tap is not None:
+            self._tap.flow(count)
         self._give()
+
+    def _hold(self, tap: Tap) -> None:
+        self._held = True
+        self._loop.remove_reader(self._from)
+        tap.hold(self)
 
     def _give(self) -> None:
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from odl_daemon.download.inheritance import inherit
 from odl_daemon.model.task import Fetched, Progress
+from odl_daemon.ports import Space
 from odl_daemon.together import Together, each
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ class ScratchFolders:
     async def folders(self) -> list[int]:
         return await asyncio.to_thread(self._folders)
 
-    async def free(self) -> int:
-        return await asyncio.to_thread(lambda: shutil.disk_usage(self._root).free)
+    async def space(self) -> Space:
+        return await asyncio.to_thread(_space, self._root)
 
     def _folder(self, task_id: int) -> Path:
         return self._root / str(task_id)
@@ -60,6 +61,11 @@ class ScratchFolders:
         except FileNotFoundError:
             return []
         return sorted(int(name) for name in names if name.isascii() and name.isdecimal() and name == str(int(name)))
+
+
+def _space(path: Path) -> Space:
+    usage = shutil.disk_usage(path)
+    return Space(usage.free, usage.total)
 
 
 def remove(path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.model import names, source
 from odl_daemon.model.lifecycle import BEGUN, CLAIMED_ONLY, Event, advance
@@ -23,8 +24,11 @@ ROWS_AT_ONCE: Final = 500
 class Adoption:
     """Makes tasks of rows that have none."""
 
-    def __init__(self, *, store: Store, scratch: Scratch, bell: Bell, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, store: Store, scratch: Scratch, bell: Bell, allowance: Allowance, clock: Callable[[], datetime]
+    ) -> None:
         self._store = store
+        self._allowance = allowance
         self._scratch = scratch
         self._bell = bell
         self._clock = clock
@@ -63,12 +67,27 @@ class Adoption:
             above = rows[-1].id
             if Status.WAITING in statuses:
                 self.up_to = max(self.up_to, above)
-            adopted += await self._store.adopt(await self._tasks_of(rows))
+            tasks = await self._tasks_of(rows)
+            made = set(await self._store.adopt(tasks))
+            self._count([task for task in tasks if task.id in made])
+            adopted += len(made)
             self._bell.ring()
         return adopted
 
     async def _tasks_of(self, rows: Sequence[Row]) -> list[Task]:
-        return [await self._with_its_bytes(self._task_of(row), row) for row in rows]
+        tasks = [await self._with_its_bytes(self._task_of(row), row) for row in rows]
+        fresh = [task for task in tasks if _is_handed_over(task)]
+        refusals = await self._allowance.refusals([task.owner for task in fresh])
+        refused = {task.id: sentence for task, sentence in zip(fresh, refusals, strict=True) if sentence}
+        return [self._refused(task, refused[task.id]) if task.id in refused else task for task in tasks]
+
+    def _refused(self, task: Task, sentence: str) -> Task:
+        return advance(task, Event.FAILED, at=self._clock(), reason=Reason.OVER_LIMIT, comment=sentence)
+
+    def _count(self, made: Sequence[Task]) -> None:
+        for task in made:
+            if _is_handed_over(task):
+                self._allowance.handed_over(task.owner)
 
     async def _with_its_bytes(self, task: Task, row: Row) -> Task:
         """The task with what the old worker has fetched of it: its comment names the folder."""
@@ -86,6 +105,11 @@ class Adoption:
         if row.status is not Status.WAITING:
             task = replace(task, due=BEGUN if row.status is Status.DOWNLOADING else CLAIMED_ONLY)
         return _checked(replace(task, mark=row.mark, epoch=task.epoch + 1), now)
+
+
+def _is_handed_over(task: Task) -> bool:
+    """Whether it is new, and can be fetched: interrupted work was handed over long ago."""
+    return not task.final and task.due >= 0
 
 
 def _checked(task: Task, now: datetime) -> Task:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
+from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.news import News
 from odl_daemon.model.lifecycle import grants
-from odl_daemon.model.patience import clock_time
+from odl_daemon.model.shares import Share, Used
 from odl_daemon.model.task import Phase, Task, Wish
+from odl_daemon.model.waiting import Obstacle, Scene, Wait, wait_of
 from odl_daemon.ports import Filter, Request, Store
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,24 @@ class Answer:
     """For the user: what will happen, or why not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What one user may take, and has taken."""
+
+    owner: str
+    group: str
+    """The group of his share, or ""."""
+    share: Share
+    used: Used
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request did not become a task."""
+
+    sentence: str
+
+
 class Desk:
     """The one counter in front of the queue: a door comes here, and never to an adapter."""
 
@@ -47,26 +69,43 @@ class Desk:
         news: News,
         bell: Bell,
         clock: Callable[[], datetime],
-        why_not_claiming: Callable[[], str],
+        allowance: Allowance,
+        obstacle: Callable[[], Obstacle | None],
         rival: Callable[[], str] = lambda: "",
     ) -> None:
+        """`obstacle` tells why nothing at all is claimed."""
         self._store = store
         self._news = news
         self._bell = bell
         self._clock = clock
-        self._why_not_claiming = why_not_claiming
+        self._allowance = allowance
+        self._obstacle = obstacle
+        self._counting = asyncio.Lock()
         self.rival = rival
         """Tells, in a sentence, who else works on the table; "" if nobody was seen."""
 
     # --- asking for something
 
-    async def submit(self, requests: Sequence[Request]) -> list[Task]:
-        """Writes checked requests into the queue, all or none, and rings."""
-        tasks: list[Task] = []
+    async def submit(self, requests: Sequence[Request]) -> list[Task | Refusal]:
+        """Writes checked requests into the queue, and rings; for each, in this order, its task, or why it was refused:
+        its user has handed over enough."""
+        answers: list[Task | Refusal] = []
         for start in range(0, len(requests), ROWS_AT_ONCE):
-            tasks += await self._store.add(requests[start : start + ROWS_AT_ONCE], self._clock())
+            answers += await self._submit_some(requests[start : start + ROWS_AT_ONCE])
             self._bell.ring()
-        return tasks
+        return answers
+
+    async def _submit_some(self, requests: Sequence[Request]) -> list[Task | Refusal]:
+        """One after the other where the number of tasks is limited: two at once would each count without the other."""
+        async with self._counting if self._allowance.shares.watch_doors else nullcontext():
+            sentences = await self._allowance.refusals([request.owner for request in requests])
+            granted = [request for request, refused in zip(requests, sentences, strict=True) if not refused]
+            tasks = await self._store.add(granted, self._clock()) if granted else []
+            for task in tasks:
+                self._allowance.handed_over(task.owner)
+            await self._allowance.flush()
+        written = iter(tasks)
+        return [Refusal(sentence) if sentence else next(written) for sentence in sentences]
 
     async def wish(self, ids: Sequence[int], wish: Wish) -> list[Answer]:
         """Asks for something to happen to these tasks; whoever holds them carries it out."""
@@ -97,38 +136,33 @@ class Desk:
         found = await self._find([task_id])
         if not found:
             raise NoTask(f"no task {task_id}")
-        return await self._why(found[0])
+        task = found[0]
+        wait = (await self.waits([task])).get(task.id)
+        return wait.sentence if wait else _why_not_waiting(task)
 
-    async def _why(self, task: Task) -> str:
-        if task.wish is not None and not task.phase.held:
-            return f"somebody asked to {task.wish} it: that happens as soon as a daemon looks"
-        match task.phase:
-            case Phase.WAITING:
-                return await self._why_waiting(task)
-            case Phase.PAUSED:
-                return "it is paused: resume it to go on"
-            case Phase.QUEUED:
-                return f"it is claimed by {task.holder} and stands in line for a transfer slot"
-            case Phase.FETCHING:
-                return f"it does not wait: {task.holder} is downloading it"
-            case Phase.COMMITTING:
-                return "it does not wait: its bytes are here and are being put into the library"
-            case Phase.UNKNOWN:
-                return "its row has a status that is none of ours: it is left alone"
-            case _:
-                return f"it does not wait: it is {task.phase}" + (f" ({task.comment})" if task.comment else "")
+    async def waits(self, tasks: Sequence[Task]) -> dict[int, Wait]:
+        """What each of these tasks waits for, by its id; those that do not wait are left out."""
+        now, obstacle = self._clock(), self._obstacle()
+        in_line = [task for task in tasks if task.phase is Phase.WAITING]
+        ahead = dict(zip((task.id for task in in_line), await self._store.ahead_of(in_line, now), strict=True))
+        used = await self._used({task.owner for task in in_line})
+        waits: dict[int, Wait] = {}
+        for task in tasks:
+            share = self._allowance.shares.of(task.owner)
+            scene = Scene(now, obstacle, share, used.get(task.owner, Used()), ahead.get(task.id, 0))
+            if wait := wait_of(task, scene):
+                waits[task.id] = wait
+        return waits
 
-    async def _why_waiting(self, task: Task) -> str:
-        now = self._clock()
-        if task.due > 0 and task.due > now.timestamp() * 1e6:
-            due = datetime.fromtimestamp(task.due / 1e6, tz=now.tzinfo)
-            return task.comment or f"it waits until {clock_time(due, now)}"
-        if reason := self._why_not_claiming():
-            return reason
-        ahead = await self._store.ahead_of(task, now)
-        if ahead:
-            return f"all transfer slots are busy; {ahead} of the same user's tasks come before it"
-        return "all transfer slots are busy; it is the next of its user"
+    async def _used(self, owners: Iterable[str]) -> Mapping[str, Used]:
+        limited = [owner for owner in owners if self._allowance.shares.watch_claims]
+        return await self._allowance.used(limited) if limited else {}
+
+    async def limits(self, owner: str = "") -> list[Limit]:
+        """What this user may take and has taken; without a name, everybody of whom anything is known."""
+        used = await self._allowance.used([owner] if owner else [])
+        shares = self._allowance.shares
+        return [Limit(each, shares.group_of(each), shares.of(each), used[each]) for each in sorted(used)]
 
     async def _find(self, ids: Sequence[int]) -> list[Task]:
         found: list[Task] = []
@@ -136,6 +170,18 @@ class Desk:
             part = tuple(ids[start : start + ROWS_AT_ONCE])
             found += await self._store.tasks(Filter(ids=part), len(part))
         return found
+
+
+def _why_not_waiting(task: Task) -> str:
+    match task.phase:
+        case Phase.FETCHING:
+            return f"it does not wait: {task.holder} is downloading it"
+        case Phase.COMMITTING:
+            return "it does not wait: its bytes are here and are being put into the library"
+        case Phase.UNKNOWN:
+            return "its row has a status that is none of ours: it is left alone"
+        case _:
+            return f"it does not wait: it is {task.phase}" + (f" ({task.comment})" if task.comment else "")
 
 
 _GRANTED = {

@@ -10,7 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from random import Random
 
+from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
+from odl_daemon.engine.disk import Disk
 from odl_daemon.engine.endings import committed
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.news import News
@@ -19,6 +21,7 @@ from odl_daemon.engine.worker import Worker
 from odl_daemon.model.lifecycle import GRANTED_BY, Event, advance, grants
 from odl_daemon.model.patience import clock_time
 from odl_daemon.model.task import Phase, Task
+from odl_daemon.model.waiting import Obstacle, Rule
 from odl_daemon.ports import Filter, Held, LeaseLost, Store, Trouble
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,8 @@ class Dispatcher:
         janitor: Janitor,
         news: News,
         bell: Bell,
+        allowance: Allowance,
+        disk: Disk,
         holder: str,
         slots: int,
         enabled: bool,
@@ -62,6 +67,9 @@ class Dispatcher:
         self._janitor = janitor
         self._news = news
         self._bell = bell
+        self._allowance = allowance
+        self._disk = disk
+        self._disk_is_low = False
         self._holder = holder
         self.slots = slots
         self.enabled = enabled
@@ -109,13 +117,18 @@ class Dispatcher:
         self._host_pause_until = self._now() + seconds
         self._host_pause_reason = trouble.sentence
 
-    def why_not_claiming(self) -> str:
-        """The rule that keeps this daemon from claiming anything at all, as a sentence, or ""."""
+    def obstacle(self) -> Obstacle | None:
+        """The rule that keeps this daemon from beginning anything at all, if there is one."""
+        if self._disk_is_low and self._halt() is None:
+            return Obstacle(Rule.DISK, "nothing is started until the server's disk has more room ([disk] floor)")
+        return self._halt()
+
+    def _halt(self) -> Obstacle | None:
         if not self.enabled:
-            return "the daemon is set not to claim anything ([daemon] enabled = false)"
+            return Obstacle(Rule.DAEMON, "the daemon is set not to claim anything ([daemon] enabled = false)")
         if self._host_pause_until > self._now():
-            return f"nothing is started for a while: {self._host_pause_reason}"
-        return "the daemon is stopping" if self._stopping else ""
+            return Obstacle(Rule.DAEMON, f"nothing is started for a while: {self._host_pause_reason}")
+        return Obstacle(Rule.DAEMON, "the daemon is stopping") if self._stopping else None
 
     @property
     def running(self) -> int:
@@ -236,15 +249,29 @@ class Dispatcher:
     async def _claim(self) -> None:
         """Claims as much as there is room for, if something may be waiting."""
         room = self._room()
-        if not self._work or room <= 0 or self.why_not_claiming():
+        if not self._work or room <= 0 or self._halt():
             return
+        await self._look_at_the_disk()
         now = self._clock()
-        tasks = await self._store.claim(self._holder, room, self._running_by_owner(), now)
+        tasks = await self._store.claim(
+            self._holder,
+            room,
+            self._running_by_owner(),
+            now,
+            shares=self._allowance.shares,
+            fresh=not self._disk_is_low,  # what was begun goes on: it may be all here, and its end frees the disk
+        )
         for task in tasks:
             self._take(task)
         if len(tasks) < room:
             self._work = False
             await self._wait_for_the_next_due(now)
+
+    async def _look_at_the_disk(self) -> None:
+        low = await self._disk.is_low()
+        if low and not self._disk_is_low:
+            log.warning("the disk of the scratch folders is below its floor: nothing is started until it has more room")
+        self._disk_is_low = low
 
     def _room(self) -> int:
         """How many more tasks we take: one for each free slot, some ahead if tasks end fast, and a bounded number
@@ -295,4 +322,11 @@ class Dispatcher:
             self._ended.append(self._now())
             if self._runs.get(run.task.id) is run:
                 del self._runs[run.task.id]
+            self._ring_for_room()
+
+    def _ring_for_room(self) -> None:
+        """There is room for another task; where users' shares are limited, perhaps for one that may begin only now."""
+        if self._allowance.shares.watch_claims:
+            self._bell.ring()
+        else:
             self._bell.ring_for_room()

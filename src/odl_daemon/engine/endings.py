@@ -17,6 +17,9 @@ from odl_daemon.ports import LeaseLost, Remedy, Trouble
 HOST_WAIT = 15.0
 """Seconds until claims go on after a trouble of this host, a full disk for example."""
 
+ROOM_WAIT = 15.0
+"""Seconds until a task that found no room is tried again, where nobody knows better."""
+
 LONGEST_HOST_WAIT = 600.0
 """Seconds; a task that met a trouble of this host waits at most so long for its next chance."""
 
@@ -80,6 +83,8 @@ class Endings:
         """The ending of an attempt that failed: another one later, or none."""
         fetching = run.task.phase is not Phase.COMMITTING
         gained = fetching and run.progress.done > run.before
+        if trouble.remedy is Remedy.WAIT:
+            return self._put_back(trouble, _kept(run))
         strikes = 1 if gained else run.task.strikes + 1
         lasting = trouble.remedy is Remedy.HOST or not fetching
         changes = _kept(run) | {"strikes": strikes}
@@ -105,6 +110,13 @@ class Endings:
         if trouble.remedy is Remedy.WIPE:
             changes |= {"fetched": None}
         return Ending(Event.RETRIED, changes, wipe=trouble.remedy is Remedy.WIPE)
+
+    def _put_back(self, trouble: Trouble, changes: dict[str, Any]) -> Ending:
+        """Nothing failed: the task goes back into the line, with the bytes that it has, and others go on."""
+        now = self._clock()
+        at = now + timedelta(seconds=trouble.after or ROOM_WAIT)
+        changes |= _why(trouble.reason, f"waits: {trouble.sentence}") | {"due": micros(at)}
+        return Ending(Event.ABANDONED, changes)
 
     def _wait_for_the_host(self, trouble: Trouble, strikes: int, changes: dict[str, Any]) -> Ending:
         """The host's trouble is not the task's fault: no attempt is counted, and nobody else is claimed for a while."""

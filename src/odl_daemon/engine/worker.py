@@ -11,6 +11,8 @@ from datetime import datetime
 from random import Random
 from typing import Any, assert_never
 
+from odl_daemon.engine.allowance import Allowance, too_large
+from odl_daemon.engine.disk import Disk
 from odl_daemon.engine.endings import Ending, Endings, Limits, committed, unforeseen
 from odl_daemon.engine.locks import Locks
 from odl_daemon.engine.news import News
@@ -37,9 +39,6 @@ SMALL_COMMITS = 32
 LATE_LOOK = 0.5
 """Seconds between two looks for a file that an earlier life may have committed."""
 
-LOOK_AT_THE_DISK_FROM = 1 << 20
-"""Bytes; for smaller files the free space is not asked for."""
-
 
 class Worker:
     """Walks tasks: one `live` call for each claimed task, many at a time."""
@@ -54,6 +53,8 @@ class Worker:
         news: News,
         holder: str,
         limits: Limits,
+        allowance: Allowance,
+        disk: Disk,
         host_trouble: Callable[[Trouble, float], None],
         clock: Callable[[], datetime],
         rng: Random,
@@ -66,6 +67,8 @@ class Worker:
         self._news = news
         self._holder = holder
         self._endings = Endings(limits, host_trouble=host_trouble, clock=clock, rng=rng)
+        self._allowance = allowance
+        self._disk = disk
         self._clock = clock
         self._locks = Locks(store, rng)
         self._pace = Pace(library.usual_pace)
@@ -153,10 +156,15 @@ class Worker:
 
     async def _fetch(self, run: Run) -> bool:
         """Brings the bytes; the task is COMMITTING afterwards. Returns whether its commit is planned already."""
-        async with run.leavable():
-            fetched = await self._transfer(run, self._scratch.path(run.task.id))
+        try:
+            async with run.leavable():
+                fetched = await self._transfer(run, self._scratch.path(run.task.id))
+        finally:
+            self._allowance.over(run.task)
+            self._disk.leave(run.task.id)
         self._stop_clock(run)
-        self._check_size(fetched.size)
+        self._allowance.fetched(run.task.owner, fetched.size - run.progress.done)
+        self._check_size(run.task, fetched.size)
         run.progress = Progress(fetched.size, fetched.size, 0, run.progress.validator, saving=self._pace.rate)
         intent = await self._planned_at_once(run, fetched)
         fetched = replace(fetched, holder=self._holder)
@@ -189,28 +197,22 @@ class Worker:
     async def _note(self, run: Run, progress: Progress) -> None:
         """Takes one progress in: the first one starts the clock, each one is held against the limits."""
         total_is_news = progress.total is not None and run.progress.total != progress.total
+        self._allowance.fetched(run.task.owner, progress.done - run.progress.done)
         run.progress = replace(progress, saving=self._pace.rate)
         self._news.progress(run.task.id, run.progress)
         if run.task.phase is Phase.QUEUED:
             run.start_clock(self.limits.time_limit)
             await self._step(run, Event.STARTED)
-        self._check_size(max(progress.done, progress.total or 0))
+        self._check_size(run.task, max(progress.done, progress.total or 0))
+        await self._allowance.check(run.task, progress)
+        await self._disk.check(run.task.id, progress)
         if total_is_news:
-            await self._check_room(progress)
             await self._reserve_early(run, progress.total or 0)
 
-    def _check_size(self, size: int) -> None:
+    def _check_size(self, task: Task, size: int) -> None:
         if 0 < self.limits.max_size < size:
-            raise Trouble(
-                Reason.TOO_LARGE,
-                f"the file is larger than allowed here ({size:,} bytes, at most {self.limits.max_size:,})",
-            )
-
-    async def _check_room(self, progress: Progress) -> None:
-        """A file that cannot fit is not begun: it would fill the disk for everybody."""
-        missing = (progress.total or 0) - progress.done
-        if missing >= LOOK_AT_THE_DISK_FROM and missing > await self._scratch.free():
-            raise Trouble(Reason.DISK_FULL, "the server's disk has no room for this file now", Remedy.RETRY)
+            raise too_large(size, f"at most {self.limits.max_size:,}")
+        self._allowance.check_size(task, size)
 
     async def _reserve_early(self, run: Run, size: int) -> None:
         """What has no room ends now, not after its download; a library that is away is asked at the commit."""

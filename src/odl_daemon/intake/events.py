@@ -22,9 +22,10 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import Final, Protocol
 
-from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.desk import Desk, Refusal
 from odl_daemon.intake.spoken import LONGEST_LIBRARY, LONGEST_OWNER
 from odl_daemon.model import names, source
+from odl_daemon.model.task import Task
 from odl_daemon.ports import Request, StoreAway
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class EventsDoor:
             return
         while True:
             try:
-                [task] = await self._desk.submit([request])
+                [answer] = await self._desk.submit([request])
             except StoreAway as away:
                 await asyncio.sleep(self._database.goes_on(away))
             except Exception:  # one message that breaks must not end the daemon
@@ -172,8 +173,14 @@ class EventsDoor:
                 return
             else:
                 self._database.ends()
-                log.info("task %d: %s asked for it through the channel %s", task.id, task.owner, self._name)
+                self._tell(answer, request.owner)
                 return
+
+    def _tell(self, answer: Task | Refusal, owner: str) -> None:
+        if isinstance(answer, Refusal):
+            log.warning("the channel %s: a message of %s was refused: %s", self._name, owner, answer.sentence)
+        else:
+            log.info("task %d: %s asked for it through the channel %s", answer.id, owner, self._name)
 
     async def _give_up(self, content: str) -> None:
         """The last that can be done for a message in hand."""

@@ -1,10 +1,12 @@
 """What is said through the control door: a request as a JSON object, its answer as another.
 
-    {"do": "add", "requests": [{"owner", "library", "path", "url", "name", "mkdir"}, ...]}  -> the tasks, in this order
+    {"do": "add", "requests": [{"owner", "library", "path", "url", "name", "mkdir"}, ...]}
+                                                       -> in this order the tasks, or {"refused": a sentence}
     {"do": "tasks", "owner", "phases", "statuses", "ids", "limit", "before"}       -> tasks, the newest first
     {"do": "wish", "ids": [...], "wish": "pause"}      -> [{"id", "granted", "sentence"}, ...]
     {"do": "retry_failed", "owner"}                    -> how many
     {"do": "why", "id": 12}                            -> a sentence
+    {"do": "limits", "owner"}                          -> [{"owner", "group", "limits", "used", "left"}, ...]
     {"do": "rival"}                                    -> a sentence, "" if nobody else works on the table
     {"do": "ping"}                                     -> "pong"
 
@@ -17,10 +19,10 @@ import logging
 from enum import Enum
 from typing import Final, TypeVar
 
-from odl_daemon.engine.desk import Desk, NoTask
+from odl_daemon.engine.desk import Desk, Limit, NoTask, Refusal
 from odl_daemon.model import names, source
 from odl_daemon.model.shown import as_json
-from odl_daemon.model.task import Phase, Status, Wish
+from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.ports import Filter, Request, StoreAway
 
 log = logging.getLogger(__name__)
@@ -67,11 +69,13 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
     match asked.get("do"):
         case "add":
             requests = [_request(_object(each)) for each in _list(asked, "requests")]
-            return [as_json(task) for task in await desk.submit(requests)]
+            return [_answered(each) for each in await desk.submit(requests)]
         case "tasks":
             limit = min(_whole(asked.get("limit", MOST), "limit"), MOST)
             before = None if asked.get("before") is None else _whole(asked["before"], "before")
-            return [as_json(task) for task in await desk.tasks(_filter(asked), limit, before)]
+            tasks = await desk.tasks(_filter(asked), limit, before)
+            waits = await desk.waits(tasks)
+            return [as_json(task, waits.get(task.id)) for task in tasks]
         case "wish":
             answers = await desk.wish(_ids(asked), _one_of(Wish, asked.get("wish"), "wish"))
             return [{"id": each.id, "granted": each.granted, "sentence": each.sentence} for each in answers]
@@ -79,12 +83,35 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
             return await desk.retry_failed(_text(asked, "owner"))
         case "why":
             return await desk.why(_whole(asked.get("id"), "id"))
+        case "limits":
+            return [_limit(each) for each in await desk.limits(_text(asked, "owner"))]
         case "rival":
             return desk.rival()
         case "ping":
             return "pong"
         case other:
             raise Senseless(f"there is nothing to do that is called {other!r}")
+
+
+def _answered(each: Task | Refusal) -> dict[str, object]:
+    return {"refused": each.sentence} if isinstance(each, Refusal) else as_json(each)
+
+
+def _limit(each: Limit) -> dict[str, object]:
+    """For each limit what it is, what is used of it, and what is left; null where there is none."""
+    may = {
+        "running": (each.share.running, each.used.running),
+        "queued": (each.share.queued, each.used.queued),
+        "bytes_per_day": (each.share.bytes_per_day, each.used.bytes),
+        "tasks_per_day": (each.share.tasks_per_day, each.used.tasks),
+    }
+    return {
+        "owner": each.owner,
+        "group": each.group or None,
+        "limits": {name: limit or None for name, (limit, _) in may.items()} | {"max_size": each.share.max_size or None},
+        "used": {name: used for name, (_, used) in may.items()},
+        "left": {name: max(limit - used, 0) if limit else None for name, (limit, used) in may.items()},
+    }
 
 
 def _request(asked: dict[str, object]) -> Request:

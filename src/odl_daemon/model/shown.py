@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from odl_daemon.model.journey import journey
 from odl_daemon.model.lifecycle import SHOWN_AS
 from odl_daemon.model.task import Phase, Progress, Task
+from odl_daemon.model.waiting import Wait
 
 
-def as_json(task: Task) -> dict[str, object]:
+def as_json(task: Task, wait: Wait | None = None) -> dict[str, object]:
     """The task as a JSON object: sizes in bytes, speed in bytes a second, `progress` from 0 to 1 and `eta` in seconds
-    for the whole way into the library, times in UTC with microseconds; null for what is unknown, or none."""
+    for the whole way into the library, times in UTC with microseconds; `waits_for` says why it does not move; null for
+    what is unknown, or none."""
     status, progress, way = SHOWN_AS[task.phase], _progress(task), journey(task)
     return {
         "id": task.id,
@@ -31,6 +33,7 @@ def as_json(task: Task) -> dict[str, object]:
         "saved": progress.saved,
         "progress": None if way.part is None else round(way.part, 4),
         "eta": None if way.left is None else round(way.left),
+        "waits_for": wait and waiting(wait),
         "attempt": task.attempt,
         "reason": task.reason.value or None,
         "comment": task.comment,
@@ -38,6 +41,12 @@ def as_json(task: Task) -> dict[str, object]:
         "changed": _moment(task.changed),
         "sha256": task.sha256 or None,
     }
+
+
+def waiting(wait: Wait) -> dict[str, object]:
+    """Why a task waits: `rule` is a word for programs, `place` counts from 1 in its user's line."""
+    until = None if wait.until is None else _moment(wait.until)
+    return {"rule": wait.rule.value, "place": wait.place, "until": until, "sentence": wait.sentence}
 
 
 def _progress(task: Task) -> Progress:

@@ -99,6 +99,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"
     REDIRECT_LOOP = "redirect_loop"
     TOO_LARGE = "too_large"
+    OVER_LIMIT = "over_limit"
     CHANGED = "changed"
     BAD_NAME = "bad_name"
     PROTOCOL_ERROR = "protocol_error"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from odl_daemon.model.lifecycle import SHOWN_AS, Event, advance
 from odl_daemon.model.policy import Turn, fair_turns
+from odl_daemon.model.shares import ENDLESS, NO_LIMITS, Shares
 from odl_daemon.model.task import Phase, Status, Task
 from odl_daemon.store.connection import Lanes
 from odl_daemon.store.rows import SHARED, SIDE, SIDE_COLUMNS, known_task, micros, moment, shared_row
 from odl_daemon.store.schema import TABLE
 from odl_daemon.store.session import Session, SqlRow, SqlValue, number_of, text_of
 from odl_daemon.store.sides import let_go
+from odl_daemon.store.usage import bytes_of_the_day, running
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +44,24 @@ class Claims:
         self._lanes = lanes
         self._lease = int(lease * 1_000_000)
 
-    async def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
-        """Up to `limit` tasks, now held by `holder`; fewer only if no more are due."""
+    async def claim(
+        self,
+        holder: str,
+        limit: int,
+        running: Mapping[str, int],
+        at: datetime,
+        *,
+        shares: Shares = NO_LIMITS,
+        fresh: bool = True,
+    ) -> list[Task]:
+        """Up to `limit` tasks, now held by `holder`; fewer only if no more are due, or may begin by their shares."""
         tasks: list[Task] = []
         busy = dict(running)
         for _ in range(ROUNDS):
             wanted = limit - len(tasks)
             if wanted <= 0:
                 break
-            catch = await self._lanes.write(_Round(holder, self._lease, wanted, dict(busy), at).take)
+            catch = await self._lanes.write(_Round(holder, self._lease, wanted, dict(busy), at, shares, fresh).take)
             tasks += catch.tasks
             for task in catch.tasks:
                 busy[task.owner] = busy.get(task.owner, 0) + 1
@@ -77,9 +88,11 @@ class _Round:
     limit: int
     running: Mapping[str, int]
     at: datetime
+    shares: Shares
+    fresh: bool
 
     async def take(self, sql: Session) -> Catch:
-        turns = await choose(sql, self.limit, self.running, self.at)
+        turns = await choose(sql, self.limit, self.running, self.at, await self._room(sql), fresh=self.fresh)
         if not turns:
             return Catch()
         ids = sorted(turn.id for turn in turns)
@@ -95,6 +108,15 @@ class _Round:
         order = {turn.id: place for place, turn in enumerate(turns)}
         catch.tasks.sort(key=lambda task: order[task.id])
         return catch
+
+    async def _room(self, sql: Session) -> Room:
+        """How many more tasks each owner may begin. Where that is limited, claims go one after the other: two at once
+        would each count without the other."""
+        if not self.shares.watch_claims:
+            return lambda owner: ENDLESS
+        await sql.rows("SELECT version FROM odl_schema WHERE version = 1" + sql.locking)
+        now, day = await running(sql), await bytes_of_the_day(sql, self.at)
+        return lambda owner: self.shares.may_begin(owner, now.get(owner, 0), day.get(owner, 0))
 
     async def _lock(self, sql: Session, ids: Sequence[int]) -> dict[int, dict[str, SqlValue]]:
         found = await sql.rows(_SIDES + sql.skipping, ids=ids)
@@ -142,14 +164,27 @@ _SHOW_QUEUED: Final = f"UPDATE {TABLE} SET status = {int(SHOWN_AS[Phase.QUEUED])
 # --- the choice
 
 
-async def choose(sql: Session, limit: int, running: Mapping[str, int], at: datetime) -> list[Turn]:
+Room = Callable[[str], int]
+"""How many more tasks of an owner may begin."""
+
+
+async def choose(
+    sql: Session,
+    limit: int,
+    running: Mapping[str, int],
+    at: datetime,
+    room: Room = lambda owner: ENDLESS,
+    *,
+    fresh: bool = True,
+) -> list[Turn]:
     """The next turns. Reads no more of the index than a few rows an owner."""
-    owners = await _owners(sql, limit, running, at)
+    sorts = _DUE if fresh else _DUE[:-1]
+    owners = await _owners(sql, limit, running, at, room, sorts)
     if not owners:
         return []
     depth = -(-limit // len(owners))
     while True:
-        lines = await _lines(sql, owners, depth, at)
+        lines = {owner: line[: room(owner)] for owner, line in (await _lines(sql, owners, depth, at, sorts)).items()}
         turns = fair_turns(lines, running, limit)
         if depth >= limit or not _cut_short(lines, turns, depth):
             return turns
@@ -164,22 +199,27 @@ def _cut_short(lines: Mapping[str, Sequence[Turn]], turns: Sequence[Turn], depth
     return any(count >= depth == len(lines[owner]) for owner, count in taken.items())
 
 
-async def _owners(sql: Session, limit: int, running: Mapping[str, int], at: datetime) -> list[str]:
+async def _owners(
+    sql: Session, limit: int, running: Mapping[str, int], at: datetime, room: Room, sorts: Sequence[str]
+) -> list[str]:
     """The owners whose tasks may be among the next `limit`: there are never more of them than that."""
-    owners = [text_of(row[0]) for row in await sql.rows(sql.waiting_owners)]
+    waiting = (text_of(row[0]) for row in await sql.rows(sql.waiting_owners))
+    owners = [owner for owner in waiting if room(owner)]
     if len(owners) <= limit:
         return owners
-    heads = await _lines(sql, owners, 1, at)
+    heads = await _lines(sql, owners, 1, at, sorts)
     return [turn.owner for turn in fair_turns(heads, running, limit)]
 
 
-async def _lines(sql: Session, owners: Sequence[str], depth: int, at: datetime) -> dict[str, list[Turn]]:
+async def _lines(
+    sql: Session, owners: Sequence[str], depth: int, at: datetime, sorts: Sequence[str]
+) -> dict[str, list[Turn]]:
     """The first `depth` of each owner's line: interrupted work, then retries that are due, then fresh tasks."""
     lines: dict[str, list[Turn]] = {owner: [] for owner in owners}
     for start in range(0, len(owners), OWNERS_AT_ONCE):
         part = owners[start : start + OWNERS_AT_ONCE]
         text = " UNION ALL ".join(
-            _line(number, sort, due) for number in range(len(part)) for sort, due in enumerate(_DUE)
+            _line(number, sort, due) for number in range(len(part)) for sort, due in enumerate(sorts)
         )
         values = {f"owner{number}": owner for number, owner in enumerate(part)}
         found = await sql.rows(text, {"depth": depth, "at": micros(at), **values})

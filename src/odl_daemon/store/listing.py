@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from odl_daemon.model.lifecycle import READ_AS, SHOWN_AS
 from odl_daemon.model.task import Phase, Status, Task
@@ -45,27 +45,77 @@ class Listing:
 
         return number_of((await self._lanes.read(look))[0][0])
 
-    async def ahead_of(self, task: Task, now: datetime) -> int:
-        """How many waiting tasks of the same owner come before this one."""
-        values: dict[str, SqlValue] = {"owner": task.owner, "due": task.due, "id": task.id, "now": micros(now)}
-        before_it = "due = :due AND odr_id < :id"
+    async def ahead_of(self, tasks: Sequence[Task], now: datetime) -> list[int]:
+        """For each waiting task, how many of the same owner come before it."""
+        steps = _steps(tasks)
+
+        async def look(sql: Session) -> list[int]:
+            counts: list[int] = []
+            for start in range(0, len(steps), STEPS_AT_ONCE):
+                part = steps[start : start + STEPS_AT_ONCE]
+                text = " UNION ALL ".join(step.text(number) for number, step in enumerate(part))
+                values: dict[str, SqlValue] = {"now": micros(now)}
+                for number, step in enumerate(part):
+                    values |= step.values(number)
+                counts += [number_of(row[1]) for row in sorted(await sql.rows(text, values), key=_number)]
+            return counts
+
+        counts = await self._lanes.read(look) if tasks else []
+        ahead: dict[int, int] = {}
+        for step, count in zip(steps, counts, strict=True):
+            ahead[step.task.id] = count + (ahead[step.after.id] if step.after else 0)
+        return [ahead[task.id] for task in tasks]
+
+
+STEPS_AT_ONCE: Final = 50
+"""Tasks whose places in line are asked for by one statement."""
+
+
+def _steps(tasks: Sequence[Task]) -> list[_Step]:
+    """Fresh tasks of one owner are counted from one to the next, so that a page costs one walk along the line."""
+    steps: list[_Step] = []
+    last: dict[str, Task] = {}
+    for task in sorted(tasks, key=lambda task: task.id):
         if task.due:
-            sort = "due < 0" if task.due < 0 else "due > 0"
-            before_it = f"({before_it} OR {sort} AND due < :due)"
-        conditions = [before_it]
-        if task.due >= 0:
-            conditions.append("due < 0")
-        if task.due == 0:
-            conditions.append("due > 0 AND due <= :now")
+            steps.append(_Step(task, None))
+        else:
+            steps.append(_Step(task, last.get(task.owner)))
+            last[task.owner] = task
+    return steps
 
-        async def look(sql: Session) -> list[SqlRow]:
-            counts = [
-                f"(SELECT COUNT(*) FROM odl_task WHERE phase = 'waiting' AND owner = :owner AND {one})"
-                for one in conditions
-            ]
-            return await sql.rows(f"SELECT {' + '.join(counts)}", values)
 
-        return number_of((await self._lanes.read(look))[0][0])
+class _Step(NamedTuple):
+    """Counts who comes before a waiting task: what was interrupted before retries that are due before fresh tasks."""
+
+    task: Task
+    after: Task | None
+    """A fresh task of the same owner before it, from which on to count."""
+
+    def text(self, number: int) -> str:
+        counts = " + ".join(
+            f"(SELECT COUNT(*) FROM odl_task WHERE phase = 'waiting' AND owner = :owner{number} AND {one})"
+            for one in self._conditions(number)
+        )
+        return f"SELECT {number} AS number, {counts} AS ahead"
+
+    def values(self, number: int) -> dict[str, SqlValue]:
+        task, after = self.task, self.after
+        named: dict[str, SqlValue] = {f"owner{number}": task.owner, f"due{number}": task.due, f"id{number}": task.id}
+        return named | ({f"after{number}": after.id} if after else {})
+
+    def _conditions(self, number: int) -> list[str]:
+        if self.after is not None:
+            return [f"due = :due{number} AND odr_id >= :after{number} AND odr_id < :id{number}"]
+        before_it = f"due = :due{number} AND odr_id < :id{number}"
+        if self.task.due == 0:
+            return [before_it, "due < 0", "due > 0 AND due <= :now"]
+        if self.task.due < 0:
+            return [f"({before_it} OR due < :due{number})"]
+        return [f"({before_it} OR due > 0 AND due < :due{number})", "due < 0"]
+
+
+def _number(row: SqlRow) -> int:
+    return number_of(row[0])
 
 
 JOINED: Final = f"{TABLE} r LEFT JOIN odl_task t ON t.odr_id = r.odr_id"

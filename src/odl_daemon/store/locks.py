@@ -24,7 +24,9 @@ class Locks:
 
         async def take(sql: Session) -> bool:
             values: Values = {"name": name, "task": task_id, "epoch": epoch}
-            await sql.run("INSERT INTO odl_lock (name, odr_id, epoch) VALUES (:name, 0, 0)" + sql.unless_there, values)
+            await sql.run(
+                "INSERT INTO odl_lock (name, odr_id, epoch) VALUES (:name, 0, 0)" + sql.unless_there("name"), values
+            )
             found = await sql.rows(_OWNER.format(now=sql.now) + sql.locking, values)
             if not found:  # its owner released it in this moment
                 return False
@@ -58,6 +60,8 @@ class Locks:
 
         return await self._lanes.write(write)
 
+
+_NEW: Final = "INSERT INTO odl_lock (name, odr_id, epoch) VALUES (:name, 0, 0)"
 
 _OWNER: Final = """
     SELECT l.odr_id, l.epoch, (t.odr_id IS NOT NULL AND t.holder <> '' AND t.lease_until > {now})

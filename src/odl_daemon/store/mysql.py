@@ -32,7 +32,6 @@ class MysqlSession:
 
     now = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
     locking = " FOR UPDATE"
-    unless_there = " ON DUPLICATE KEY UPDATE odr_id = odr_id"
     # only what names the index's first columns in its order is read by loose steps
     waiting_owners = "SELECT owner FROM (SELECT DISTINCT phase, owner FROM odl_task WHERE phase = 'waiting') queue"
     next_dues = "SELECT MIN(due) FROM odl_task WHERE phase = 'waiting' AND due > :at GROUP BY phase, owner"
@@ -123,6 +122,9 @@ class MysqlSession:
             cases.append(f"WHEN {number_of(row['odr_id'])} THEN %s")
             values.append(row[column])
         return f"{column} = CASE odr_id {' '.join(cases)} END"
+
+    def unless_there(self, column: str) -> str:
+        return f" ON DUPLICATE KEY UPDATE {column} = {column}"
 
     def exactly(self, column: str) -> str:
         return f"CONVERT({column} USING utf8mb4) COLLATE utf8mb4_bin"

@@ -104,7 +104,13 @@ async def _our_tables(sql: Session, dialect: str) -> None:
             await sql.run(f"CREATE INDEX IF NOT EXISTS odl_task_{name} ON odl_task ({columns})")
 
 
-STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_our_tables,)
+async def _usage(sql: Session, dialect: str) -> None:
+    await _make(sql, "odl_used", _USED[dialect])
+    if dialect == "sqlite":
+        await sql.run("CREATE INDEX IF NOT EXISTS odl_used_hour ON odl_used (hour)")
+
+
+STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_our_tables, _usage)
 """Each brings the tables one version further; what is released is never changed, only followed by another.
 Every step can be taken again after a crash in its middle: MySQL commits each of its statements by itself."""
 
@@ -182,6 +188,18 @@ _RESERVED: Final = {
     "mysql": "(odr_id BIGINT NOT NULL PRIMARY KEY, payer VARCHAR(255) NOT NULL, size BIGINT NOT NULL,"
     f" INDEX odl_reserved_payer (payer)) {_OURS}",
     "sqlite": "(odr_id INTEGER NOT NULL PRIMARY KEY, payer VARCHAR(255) NOT NULL, size BIGINT NOT NULL)",
+}
+
+_USED_COLUMNS: Final = """
+    owner VARCHAR(255) NOT NULL,
+    hour BIGINT NOT NULL,
+    tasks BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    PRIMARY KEY (owner, hour)"""
+
+_USED: Final = {
+    "mysql": f"({_USED_COLUMNS}, INDEX odl_used_hour (hour)) {_OURS}",
+    "sqlite": f"({_USED_COLUMNS})",
 }
 
 _TASK: Final = {

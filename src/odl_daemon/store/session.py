@@ -37,8 +37,6 @@ class Session(Protocol):
     """Ends a SELECT whose rows nobody else may change before the unit is over."""
     skipping: str
     """Like `locking`, but passes over rows that others have locked, where the server can do that."""
-    unless_there: str
-    """Ends an INSERT that leaves a row alone whose key is there already."""
     waiting_owners: str
     """SQL: the owners of all waiting tasks, by steps through the index: one step an owner."""
     next_dues: str
@@ -62,6 +60,9 @@ class Session(Protocol):
     async def update(self, table: str, rows: Sequence[Values], where: str = "") -> None:
         """Changes columns of rows named by their odr_id, each of which occurs once; all rows name the same
         columns. `where` is a further condition."""
+
+    def unless_there(self, column: str) -> str:
+        """SQL: ends an INSERT that leaves a row alone whose key, with this column in it, is there already."""
 
     def exactly(self, column: str) -> str:
         """SQL: a column of the shared table, to be compared letter by letter, whatever its collation."""

@@ -8,8 +8,9 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from odl_daemon.model.shares import NO_LIMITS, Shares, Used
 from odl_daemon.model.task import Phase, Status, Task, Wish
-from odl_daemon.ports import Beat, Filter, Held, Request, Row, StoreAway
+from odl_daemon.ports import Beat, Filter, Held, Request, Row, StoreAway, Taken
 from odl_daemon.store.about import About, about
 from odl_daemon.store.adding import Adding
 from odl_daemon.store.address import BadAddress, parse
@@ -21,6 +22,7 @@ from odl_daemon.store.listing import Listing
 from odl_daemon.store.locks import Locks
 from odl_daemon.store.schema import prepare
 from odl_daemon.store.strangers import Strangers
+from odl_daemon.store.usage import Usage
 from odl_daemon.store.wishes import Wishes
 
 
@@ -50,6 +52,7 @@ class SqlStore:
         self._leases = Leases(self._lanes, lease)
         self._journal = Journal(self._lanes)
         self._locks = Locks(self._lanes)
+        self._usage = Usage(self._lanes)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -84,8 +87,14 @@ class SqlStore:
     async def count(self, which: Filter) -> int:
         return await self._listing.count(which)
 
-    async def ahead_of(self, task: Task, now: datetime) -> int:
-        return await self._listing.ahead_of(task, now)
+    async def ahead_of(self, tasks: Sequence[Task], now: datetime) -> list[int]:
+        return await self._listing.ahead_of(tasks, now)
+
+    async def used(self, owners: Sequence[str], at: datetime) -> dict[str, Used]:
+        return await self._usage.used(owners, at)
+
+    async def charge(self, taken: Mapping[str, Taken], at: datetime) -> None:
+        await self._usage.charge(taken, at)
 
     async def wish(self, ids: Sequence[int], wish: Wish, phases: frozenset[Phase]) -> list[int]:
         return await self._wishes.wish(ids, wish, phases)
@@ -96,7 +105,7 @@ class SqlStore:
     async def strangers(self, above: int, statuses: frozenset[Status], limit: int) -> list[Row]:
         return await self._strangers.strangers(above, statuses, limit)
 
-    async def adopt(self, tasks: Sequence[Task]) -> int:
+    async def adopt(self, tasks: Sequence[Task]) -> list[int]:
         return await self._strangers.adopt(tasks)
 
     async def forget_deleted(self, limit: int) -> list[int]:
@@ -104,8 +113,17 @@ class SqlStore:
 
     # --- for the dispatcher
 
-    async def claim(self, holder: str, limit: int, running: Mapping[str, int], at: datetime) -> list[Task]:
-        return await self._claims.claim(holder, limit, running, at)
+    async def claim(
+        self,
+        holder: str,
+        limit: int,
+        running: Mapping[str, int],
+        at: datetime,
+        *,
+        shares: Shares = NO_LIMITS,
+        fresh: bool = True,
+    ) -> list[Task]:
+        return await self._claims.claim(holder, limit, running, at, shares=shares, fresh=fresh)
 
     async def pulse(self, holder: str, beats: Sequence[Beat]) -> list[Held]:
         return await self._leases.pulse(holder, beats)

@@ -35,7 +35,6 @@ class SqliteSession:
     now = "(CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000)"
     locking = ""
     skipping = ""
-    unless_there = " ON CONFLICT DO NOTHING"
     waiting_owners = _OWNERS
     next_dues = f"""SELECT (SELECT MIN(t.due) FROM odl_task t WHERE t.phase = 'waiting' AND t.owner = queue.owner
         AND t.due > :at) FROM ({_OWNERS}) queue"""
@@ -94,6 +93,9 @@ class SqliteSession:
         changed = ", ".join(f"{column}=:{column}" for column in rows[0] if column != "odr_id")
         also = f" AND {where}" if where else ""
         await self._many(f"UPDATE {table} SET {changed} WHERE odr_id=:odr_id{also}", rows)
+
+    def unless_there(self, column: str) -> str:
+        return " ON CONFLICT DO NOTHING"
 
     def exactly(self, column: str) -> str:
         return column

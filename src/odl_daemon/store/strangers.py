@@ -52,9 +52,9 @@ class Strangers:
             above = number_of(rows[-1][0])
         return found[:limit]
 
-    async def adopt(self, tasks: Sequence[Task]) -> int:
-        """Makes tasks of rows; returns of how many."""
-        adopted = 0
+    async def adopt(self, tasks: Sequence[Task]) -> list[int]:
+        """Makes tasks of rows; returns the ids of those that it made."""
+        adopted: list[int] = []
         for start in range(0, len(tasks), ROWS_AT_ONCE):
             part = tasks[start : start + ROWS_AT_ONCE]
             adopted += await self._lanes.write(partial(_adopt, tasks=part))
@@ -115,7 +115,7 @@ class _Side:
     created: int
 
 
-async def _adopt(sql: Session, tasks: Sequence[Task]) -> int:
+async def _adopt(sql: Session, tasks: Sequence[Task]) -> list[int]:
     """All in one go; if the shared table cannot spell one of the comments, each by itself."""
     try:
         return await _adopt_together(sql, tasks)
@@ -123,10 +123,10 @@ async def _adopt(sql: Session, tasks: Sequence[Task]) -> int:
         if sql.fault(error) is not Fault.DATA:
             raise
     await sql.roll_back()
-    return sum([await _adopt_alone(sql, task) for task in tasks])
+    return [made for task in tasks for made in await _adopt_alone(sql, task)]
 
 
-async def _adopt_alone(sql: Session, task: Task) -> int:
+async def _adopt_alone(sql: Session, task: Task) -> list[int]:
     adopted, lost = await in_plainer_words(
         sql, lambda spelling: _adopt_together(sql, [replace(task, comment=spelling(task.comment))])
     )
@@ -135,7 +135,7 @@ async def _adopt_alone(sql: Session, task: Task) -> int:
     return adopted
 
 
-async def _adopt_together(sql: Session, tasks: Sequence[Task]) -> int:
+async def _adopt_together(sql: Session, tasks: Sequence[Task]) -> list[int]:
     ids = sorted(task.id for task in tasks)
     # the shared rows are locked first, by everybody: so nobody adopts what is adopted meanwhile
     shared = {number_of(row[0]): shared_row(row) for row in await sql.rows(_SHARED_ROWS + sql.locking, ids=ids)}
@@ -145,7 +145,7 @@ async def _adopt_together(sql: Session, tasks: Sequence[Task]) -> int:
     await sql.put("odl_task", [side_values(task) for task in ours])
     await _show(sql, [(task, shared[task.id], sides.get(task.id)) for task in ours])
     known = [task for task in tasks if task not in ours and _was_adopted(task, sides.get(task.id))]
-    return len(ours) + len(known)
+    return [task.id for task in (*ours, *known)]
 
 
 def _is_free(task: Task, row: SharedRow | None, side: _Side | None) -> bool:
