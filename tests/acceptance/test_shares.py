@@ -189,7 +189,7 @@ async def _limits(daemon: Daemon, *arguments: str) -> list[dict[str, Any]]:
 
 
 async def _counts(daemon: Daemon, phase: str, ids: list[int], count: int) -> bool:
-    return sum(task["phase"] == phase for task in await daemon.show(*ids)) == count
+    return [task["phase"] for task in await daemon.show(*ids)].count(phase) == count
 
 
 async def _has_status(table: Table, task_id: int, status: int) -> bool:
@@ -203,4 +203,4 @@ async def _has_used(daemon: Daemon, count: int) -> bool:
 
 async def _rule(daemon: Daemon, task_id: int, rule: str) -> bool:
     (task,) = await daemon.show(task_id)
-    return (task["waits_for"] or {}).get("rule") == rule
+    return bool((task["waits_for"] or {}).get("rule") == rule)

@@ -104,6 +104,7 @@ class Desk:
             for task in tasks:
                 self._allowance.handed_over(task.owner)
             await self._allowance.flush()
+        self._news.entered(tasks)
         written = iter(tasks)
         return [Refusal(sentence) if sentence else next(written) for sentence in sentences]
 

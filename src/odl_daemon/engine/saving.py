@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from odl_daemon.engine.run import Run
-from odl_daemon.model.task import Progress
+from odl_daemon.model.task import Progress, Task
 
 TELLING: Final = 1 << 20
 """Bytes; the commit of a smaller file says nothing of the pace."""
@@ -37,7 +37,7 @@ class Pace:
 class Saving:
     """One commit; the block is left well when the files are in the library."""
 
-    def __init__(self, run: Run, pace: Pace, tell: Callable[[int, Progress], None]) -> None:
+    def __init__(self, run: Run, pace: Pace, tell: Callable[[Task, Progress], None]) -> None:
         self._run = run
         self._pace = pace
         self._tell = tell
@@ -64,7 +64,7 @@ class Saving:
     def _report(self, saved: int) -> None:
         speed = round(saved / max(_now() - self._began, 0.001))
         self._run.progress = replace(self._run.progress, saved=saved, speed=speed, saving=speed or self._pace.rate)
-        self._tell(self._run.task.id, self._run.progress)
+        self._tell(self._run.task, self._run.progress)
 
 
 def _now() -> float:

@@ -199,7 +199,7 @@ class Worker:
         total_is_news = progress.total is not None and run.progress.total != progress.total
         self._allowance.fetched(run.task.owner, progress.done - run.progress.done)
         run.progress = replace(progress, saving=self._pace.rate)
-        self._news.progress(run.task.id, run.progress)
+        self._news.progress(run.task, run.progress)
         if run.task.phase is Phase.QUEUED:
             run.start_clock(self.limits.time_limit)
             await self._step(run, Event.STARTED)
