@@ -139,16 +139,19 @@ class House:
         small_jobs = ThreadPoolExecutor(THREADS, thread_name_prefix="small jobs")
         guests = Guests()
         self._blocks = BlockLog(config.daemon.state_dir / BLOCKS, guests, now)
-        dialler = Dialler(resolver=resolver, judge=rules_of(config), blocked=self._blocks.note)
+        self._guard = config.guard
+        self._dialler = Dialler(resolver=resolver, judge=rules_of(config), blocked=self._blocks.note)
+        self._dialler.shut = not config.guard.egress
         scratch = ScratchFolders(root=config.download.temp_dir, small_jobs=small_jobs)
         disk = Disk(scratch, floor=config.disk.floor, reserve=config.disk.reserve)
         self._tap = Tap(disk.room)
+        self._proxy = Proxy(self._dialler, self._tap)
         self._aria2 = Aria2Server(
             scratch=config.download.temp_dir,
             aria2c=config.download.aria2c,
             isolation=Isolation(config.guard.isolation),
             lock=config.daemon.state_dir / "sandbox.lock",
-            serve_proxy=Proxy(dialler, self._tap).serve,
+            serve_proxy=self._proxy.serve,
             heard=aria2_log.heard,
             last_words=aria2_log.tail,
             slots=config.download.slots,
@@ -156,7 +159,7 @@ class House:
         )
         self._downloader = Aria2Downloader(
             server=self._aria2,
-            prober=Prober(dial=dialler.dial),
+            prober=Prober(dial=self._dialler.dial),
             guests=guests,
             stall_limit=config.download.stall_limit,
             small_jobs=small_jobs,
@@ -192,6 +195,7 @@ class House:
             holder=holder,
             slots=config.download.slots,
             enabled=config.daemon.enabled,
+            egress=config.guard.egress,
             poll=config.intake.poll,
             clock=now,
             rng=rng,
@@ -269,8 +273,17 @@ class House:
         self._allowance.shares = shares_of(config)
         self._janitor.keep_failed = config.download.keep_failed
         self._aria2.set_slots(config.download.slots)
-        self._dispatcher.tune(slots=config.download.slots, enabled=config.daemon.enabled)
+        self._dispatcher.tune(slots=config.download.slots, enabled=config.daemon.enabled, egress=config.guard.egress)
+        self._guard_anew(config)
         logging.getLogger().setLevel(config.log.level.upper())
+
+    def _guard_anew(self, config: Config) -> None:
+        """New rules hold for connections that there are, too."""
+        if config.guard == self._guard:
+            return
+        self._guard = config.guard
+        self._dialler.judge, self._dialler.shut = rules_of(config), not config.guard.egress
+        self._proxy.cut()
 
     def _host_trouble(self, trouble: Trouble, seconds: float) -> None:
         self._dispatcher.host_trouble(trouble, seconds)
@@ -355,7 +368,7 @@ def _reloading(house: House, reload: Callable[[], Config], manager: ServiceManag
         manager.reloading()
         try:
             house.tune(reload())
-            log.info("settings read anew: slots, limits, retries, keep_failed, enabled and the log level are in force")
+            log.info("settings read anew; what needs a restart stays as it was")
         except ConfigError as error:
             log.error("the settings stay as they were: %s", error)
         manager.ready("settings read anew")

@@ -53,6 +53,38 @@ async def test_a_daemon_that_is_disabled_ends_what_it_has_begun(
     assert not origin.requests("/b")
 
 
+async def test_the_kill_switch_cuts_every_transfer_and_loses_nothing(
+    start_daemon: StartDaemon, origin: Origin, sqlite: Table
+) -> None:
+    daemon = await start_daemon("a", database=sqlite.url)
+    gate = asyncio.Event()
+    origin.pages["/a"], origin.pages["/b"] = Page(DATA, gate=gate, gate_at=2 * MIB), Page(SMALL)
+    (begun,) = await daemon.add(origin.url("/a"))
+    await until(lambda: _are(daemon, {"fetching"}, begun), what="the transfer")
+    await _set(daemon, guard={"egress": False})
+    await until(lambda: _are(daemon, {"waiting"}, begun), what="its way back into the line")
+    (later,) = await daemon.add(origin.url("/b"))
+    for task in await daemon.show(begun, later):
+        assert task["waits_for"]["sentence"] == "nothing is fetched for anybody now ([guard] egress = false)"
+    assert not origin.requests("/b")
+    gate.set()
+    await _set(daemon, guard={"egress": True})
+    assert [task["phase"] for task in await daemon.finish(begun, later)] == ["done", "done"]
+    assert (await daemon.show(begun))[0]["attempt"] == 1
+
+
+async def test_rules_that_are_read_anew_hold_for_transfers_that_run(
+    start_daemon: StartDaemon, origin: Origin, sqlite: Table
+) -> None:
+    daemon = await start_daemon("a", database=sqlite.url, download={"retries": 0})
+    origin.pages["/a"] = Page(DATA, gate=asyncio.Event(), gate_at=2 * MIB)
+    (begun,) = await daemon.add(origin.url("/a"))
+    await until(lambda: _are(daemon, {"fetching"}, begun), what="the transfer")
+    await _set(daemon, guard={"deny": ["127.0.0.0/8"]})
+    (task,) = await daemon.finish(begun)
+    assert (task["phase"], len(origin.requests("/a"))) == ("failed", 1)
+
+
 async def test_no_more_is_transferred_at_once_than_there_are_slots(
     start_daemon: StartDaemon, origin: Origin, table: Table
 ) -> None:

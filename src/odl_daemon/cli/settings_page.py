@@ -74,8 +74,8 @@ and where each comes from; `odl check` tries whether the daemon can work with th
 * **Mistakes** (unknown sections and keys, bad values) are reported all at once, each with its file or variable, its key
   and what is expected; the daemon does not start with any.
 * **Reload.** On SIGHUP the daemon reads the settings anew and takes over `[daemon] enabled`, `[log] level`, `[limits]`
-  with its groups, and of `[download]` slots, time_limit, max_size, retries, retry_wait and keep_failed. The rest needs
-  a restart. If there is a mistake, everything stays as it was.
+  with its groups, `[guard]` egress, allow, deny and ports, and of `[download]` slots, time_limit, max_size, retries,
+  retry_wait and keep_failed. The rest needs a restart. If there is a mistake, everything stays as it was.
 * **Passwords** belong into a config file that only the daemon's user can read. `odl config` hides them."""
 
 _EXAMPLE_HEAD = """\

@@ -332,6 +332,14 @@ class Guard:
             "either way.",
         )
     )
+    egress: bool = field(
+        metadata=_key(
+            kinds.flag(),
+            True,
+            "The kill switch. When false nothing is fetched for anybody: set so and reloaded, every connection is cut "
+            "at once, and tasks wait with the bytes that they have.",
+        )
+    )
     isolation: str = field(
         metadata=_key(
             kinds.choice("namespace", "proxy-only"),

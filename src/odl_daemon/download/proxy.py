@@ -66,6 +66,7 @@ class Proxy:
         """What comes from the internet passes the tap, if there is one."""
         self._dialler = dialler
         self._tap = tap
+        self._shifts: set[_Shift] = set()
         self._head_limit = head_limit
         self._idle_limit = idle_limit
         self._half_limit = half_limit
@@ -75,12 +76,19 @@ class Proxy:
         """Serves for ever; leaving cuts every connection. `listener` is non-blocking, and stays the caller's."""
         async with asyncio.TaskGroup() as dials:
             shift = _Shift(listener, self._dialler, self._tap, dials)
+            self._shifts.add(shift)
             try:
                 while True:
                     await asyncio.sleep(self._sweep)
                     shift.sweep(self._head_limit, self._idle_limit, self._half_limit)
             finally:
+                self._shifts.discard(shift)
                 shift.close()
+
+    def cut(self) -> None:
+        """Breaks off every connection that there is; whoever needs one asks anew, and is judged anew."""
+        for shift in self._shifts:
+            shift.cut()
 
 
 class _Shift:
@@ -109,6 +117,9 @@ class _Shift:
         if self._breath is not None:
             self._breath.cancel()
         self.loop.remove_reader(self._listener.fileno())
+        self.cut()
+
+    def cut(self) -> None:
         for asking in list(self.asking):
             asking.abort()
         for relay in list(self.relays):

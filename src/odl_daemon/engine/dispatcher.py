@@ -55,6 +55,7 @@ class Dispatcher:
         holder: str,
         slots: int,
         enabled: bool,
+        egress: bool = True,
         poll: float,
         clock: Callable[[], datetime],
         rng: Random,
@@ -73,6 +74,7 @@ class Dispatcher:
         self._holder = holder
         self.slots = slots
         self.enabled = enabled
+        self._egress = egress
         self._poll = poll
         self._clock = clock
         self._rng = rng
@@ -105,9 +107,12 @@ class Dispatcher:
             run.stop()
         self._bell.ring_for_room()
 
-    def tune(self, *, slots: int, enabled: bool) -> None:
-        """Takes over new settings while running."""
-        self.slots, self.enabled = slots, enabled
+    def tune(self, *, slots: int, enabled: bool, egress: bool = True) -> None:
+        """Takes over new settings while running. Without `egress` what is being fetched is let go of."""
+        self.slots, self.enabled, self._egress = slots, enabled, egress
+        for run in self._runs.values():
+            if not egress and run.task.phase is not Phase.COMMITTING:
+                run.stop()
         self._ended = deque(self._ended, maxlen=4 * slots)
         self._bell.ring()
 
@@ -126,6 +131,8 @@ class Dispatcher:
     def _halt(self) -> Obstacle | None:
         if not self.enabled:
             return Obstacle(Rule.DAEMON, "the daemon is set not to claim anything ([daemon] enabled = false)")
+        if not self._egress:
+            return Obstacle(Rule.DAEMON, "nothing is fetched for anybody now ([guard] egress = false)")
         if self._host_pause_until > self._now():
             return Obstacle(Rule.DAEMON, f"nothing is started for a while: {self._host_pause_reason}")
         return Obstacle(Rule.DAEMON, "the daemon is stopping") if self._stopping else None

@@ -48,8 +48,11 @@ class Dialler:
         told_after: float = TOLD_AFTER,
     ) -> None:
         """Limits are in seconds."""
+        self.judge = judge
+        """What decides from now on."""
+        self.shut = False
+        """The kill switch: nothing is dialled for anybody."""
         self._resolver = resolver
-        self._judge = judge
         self._blocked = blocked
         self._connect_limit = connect_limit
         self._resolve_limit = resolve_limit
@@ -63,7 +66,9 @@ class Dialler:
         """
         began = asyncio.get_running_loop().time()
         try:
-            addresses = self._judge(host, port, await self._addresses(host, port))
+            if self.shut:
+                raise Undialled("the way out is shut")
+            addresses = self.judge(host, port, await self._addresses(host, port))
             return await self._connect(host, addresses)
         except Undialled as why:
             if isinstance(why, Blocked):
