@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
+from odl_daemon.model.keys import Key, Principal
 from odl_daemon.model.shares import NO_LIMITS, Shares, Used
 from odl_daemon.model.task import Fetched, Intent, Kind, Phase, Progress, Reason, Status, Task, Wish
 
@@ -218,6 +219,22 @@ class Store(Protocol):
         living tasks of that payer have set aside, this one included."""
 
 
+class KeyStore(Protocol):
+    """Keeps what is known of keys."""
+
+    async def add(self, key: Key) -> None:
+        """Keeps a new key."""
+
+    async def find(self, digest: str) -> Key | None:
+        """The key of this digest, even if it has run out."""
+
+    async def all(self) -> list[Key]:
+        """All keys, the oldest first."""
+
+    async def drop(self, digests: Sequence[str]) -> list[str]:
+        """Forgets these keys; returns the digests of those that there were."""
+
+
 # --- the downloader ---------------------------------------------------------------------------------------
 
 
@@ -232,6 +249,23 @@ class Downloader(Protocol):
 
     async def gone(self, task: Task) -> None:
         """Returns when nothing of this task's transfer can touch its folder any longer."""
+
+
+# --- who asks ---------------------------------------------------------------------------------------------
+
+
+class Accounts(Protocol):
+    """Knows the users of the server whose libraries these are."""
+
+    async def by_token(self, token: str) -> Principal | None:
+        """Whose API token this is; None if it is nobody's. Raises AccountsAway."""
+
+    async def by_cookies(self, cookies: Mapping[str, str]) -> Principal | None:
+        """Who is signed in there with these cookies. Raises AccountsAway."""
+
+
+class AccountsAway(Exception):
+    """The server could not be asked: a sentence says why."""
 
 
 # --- the scratch ------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from odl_daemon.model.journey import journey
 from odl_daemon.model.lifecycle import SHOWN_AS
+from odl_daemon.model.remedies import action_for
 from odl_daemon.model.task import Phase, Progress, Task
 from odl_daemon.model.waiting import Wait
 
@@ -21,6 +23,8 @@ def as_json(task: Task, wait: Wait | None = None) -> dict[str, object]:
         "library": task.library,
         "path": task.path,
         "url": task.url,
+        "name": shown_name(task),
+        "host": _host(task.url),
         "kind": task.kind.value,
         "status": status.value,
         "status_name": status.name,
@@ -37,10 +41,38 @@ def as_json(task: Task, wait: Wait | None = None) -> dict[str, object]:
         "attempt": task.attempt,
         "reason": task.reason.value or None,
         "comment": task.comment,
+        "action": action_for(task),
         "created": _moment(task.created),
         "changed": _moment(task.changed),
         "sha256": task.sha256 or None,
     }
+
+
+def shown_name(task: Task) -> str:
+    """What its file is called, as far as that is known: the library's name for it, the one that was asked for, or what
+    the link ends with."""
+    if task.phase is Phase.DONE:
+        return task.path.rpartition("/")[2]
+    if task.intent is not None:
+        return task.intent.path.rpartition("/")[2]
+    if task.name:
+        return task.name
+    last = unquote(_parts(task.url).path.rstrip("/").rpartition("/")[2])
+    return "".join(c for c in last if c.isprintable()) or _host(task.url)
+
+
+def _host(url: str) -> str:
+    return _parts(url).hostname or ""
+
+
+def _parts(url: str) -> SplitResult:
+    """The row of a stranger may hold anything."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts
 
 
 def waiting(wait: Wait) -> dict[str, object]:

@@ -110,7 +110,11 @@ async def _usage(sql: Session, dialect: str) -> None:
         await sql.run("CREATE INDEX IF NOT EXISTS odl_used_hour ON odl_used (hour)")
 
 
-STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_our_tables, _usage)
+async def _keys(sql: Session, dialect: str) -> None:
+    await _make(sql, "odl_key", _KEY[dialect])
+
+
+STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_our_tables, _usage, _keys)
 """Each brings the tables one version further; what is released is never changed, only followed by another.
 Every step can be taken again after a crash in its middle: MySQL commits each of its statements by itself."""
 
@@ -201,6 +205,17 @@ _USED: Final = {
     "mysql": f"({_USED_COLUMNS}, INDEX odl_used_hour (hour)) {_OURS}",
     "sqlite": f"({_USED_COLUMNS})",
 }
+
+_KEY_COLUMNS: Final = """
+    digest CHAR(64) NOT NULL PRIMARY KEY,
+    kind VARCHAR(16) NOT NULL,
+    owner VARCHAR(255) NOT NULL,
+    admin SMALLINT NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    created BIGINT NOT NULL,
+    expires BIGINT NOT NULL"""
+
+_KEY: Final = {"mysql": f"({_KEY_COLUMNS}) {_OURS}", "sqlite": f"({_KEY_COLUMNS})"}
 
 _TASK: Final = {
     "mysql": "(odr_id BIGINT NOT NULL PRIMARY KEY,"

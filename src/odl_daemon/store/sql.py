@@ -17,6 +17,7 @@ from odl_daemon.store.address import BadAddress, parse
 from odl_daemon.store.claims import Claims
 from odl_daemon.store.connection import Lanes
 from odl_daemon.store.journal import Journal
+from odl_daemon.store.keys import Keys
 from odl_daemon.store.leases import Leases
 from odl_daemon.store.listing import Listing
 from odl_daemon.store.locks import Locks
@@ -53,6 +54,8 @@ class SqlStore:
         self._journal = Journal(self._lanes)
         self._locks = Locks(self._lanes)
         self._usage = Usage(self._lanes)
+        self.keys = Keys(self._lanes)
+        """ports.KeyStore."""
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,109 @@
+"""Makes keys, knows them again, and takes them back."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from odl_daemon.model.keys import Key, KeyKind, Principal
+from odl_daemon.ports import KeyStore
+
+PREFIX: Final = "odl_"
+"""By which people, and programs that look for leaked secrets, know a key of ours."""
+
+BYTES: Final = 32
+
+SESSION: Final = timedelta(days=30)
+ONCE: Final = timedelta(hours=12)
+"""How long a browser stays signed in, and a link for signing in is good."""
+
+FRESH: Final = 10.0
+"""Seconds for which an answer of the table is remembered: so long a revoked key may live."""
+
+REMEMBERED: Final = 1000
+
+
+class Keyring:
+    """The keys that we gave out ourselves. A key is told once, when it is made: only its digest is kept."""
+
+    def __init__(self, store: KeyStore, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: dict[str, tuple[datetime, Key | None]] = {}
+
+    async def make(
+        self, principal: Principal, kind: KeyKind = KeyKind.TOKEN, *, name: str = "", lasts: timedelta | None = None
+    ) -> tuple[str, Key]:
+        """A new key, and what is kept of it."""
+        secret, now = PREFIX + secrets.token_urlsafe(BYTES), self._clock()
+        lasts = {KeyKind.SESSION: SESSION, KeyKind.ONCE: ONCE}.get(kind, lasts)
+        key = Key(_digest(secret), kind, principal, name, now, now + lasts if lasts else None)
+        await self._store.add(key)
+        return secret, key
+
+    async def recognise(self, secret: str, *kinds: KeyKind) -> Principal | None:
+        """Whose key this is, if it is one of these kinds and has not run out."""
+        key = await self._find(secret)
+        if key is None or key.kind not in kinds or (key.expires is not None and key.expires <= self._clock()):
+            return None
+        return key.principal
+
+    async def sign_in(self, secret: str) -> tuple[str, Principal] | None:
+        """A new session for whoever shows a token or, once, a key for signing in; None if it is neither."""
+        principal = await self.recognise(secret, KeyKind.TOKEN, KeyKind.ONCE)
+        if principal is None:
+            return None
+        digest = _digest(secret)
+        key = await self._store.find(digest)
+        if key is None or (key.kind is KeyKind.ONCE and not await self._drop([digest])):
+            return None  # somebody else has just used it
+        session, _ = await self.make(principal, KeyKind.SESSION, name="browser")
+        return session, principal
+
+    async def sign_out(self, secret: str) -> None:
+        """This session is over."""
+        await self._drop([_digest(secret)])
+
+    async def all(self) -> list[Key]:
+        """All keys but those of browsers that are signed in, the oldest first."""
+        return [key for key in await self._store.all() if key.kind is not KeyKind.SESSION]
+
+    async def revoke(self, ids: Sequence[str]) -> list[str]:
+        """Takes keys back, and with a user's last one his sessions; returns the ids of those that there were."""
+        every = await self._store.all()
+        gone = [key for key in every if key.id in ids]
+        left = {key.principal.owner for key in every if key.kind is not KeyKind.SESSION and key not in gone}
+        orphans = [
+            key
+            for key in every
+            if key.kind is KeyKind.SESSION
+            and key.principal.owner not in left
+            and any(key.principal.owner == other.principal.owner for other in gone)
+        ]
+        dropped = await self._drop([key.digest for key in (*gone, *orphans)])
+        return [key.id for key in gone if key.digest in dropped]
+
+    async def _find(self, secret: str) -> Key | None:
+        if not secret.startswith(PREFIX) or len(secret) > 100:
+            return None
+        digest, now = _digest(secret), self._clock()
+        asked, key = self._known.get(digest, (None, None))
+        if asked is None or not timedelta(0) <= now - asked < timedelta(seconds=FRESH):
+            key = await self._store.find(digest)
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[digest] = (now, key)
+        return key
+
+    async def _drop(self, digests: Sequence[str]) -> list[str]:
+        for digest in digests:
+            self._known.pop(digest, None)
+        return await self._store.drop(digests)
+
+
+def _digest(secret: str) -> str:
+    """A key has 256 bits of chance: one round of SHA-256 keeps it, and the time of a look by digest tells nothing."""
+    return hashlib.sha256(secret.encode()).hexdigest()
