@@ -126,6 +126,8 @@ class Filter:
     phases: frozenset[Phase] = frozenset()
     statuses: frozenset[Status] = frozenset()
     ids: tuple[int, ...] = field(default=())
+    text: str = ""
+    """What the link or the path must have in it; capital and small letters of ASCII are alike."""
 
 
 class Store(Protocol):
@@ -144,6 +146,9 @@ class Store(Protocol):
         by their status alone."""
 
     async def count(self, which: Filter) -> int: ...
+
+    async def count_phases(self, owner: str = "") -> dict[str, dict[Phase, int]]:
+        """How many tasks there are in each phase, by owner; of one owner, or of everybody."""
 
     async def ahead_of(self, tasks: Sequence[Task], now: datetime) -> list[int]:
         """For each waiting task, how many of the same owner come before it."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from odl_daemon.engine.allowance import Allowance
@@ -75,12 +75,13 @@ class Desk:
     ) -> None:
         """`obstacle` tells why nothing at all is claimed."""
         self._store = store
-        self._news = news
         self._bell = bell
         self._clock = clock
         self._allowance = allowance
         self._obstacle = obstacle
         self._counting = asyncio.Lock()
+        self.news = news
+        """Whoever shows what moves listens here."""
         self.rival = rival
         """Tells, in a sentence, who else works on the table; "" if nobody was seen."""
 
@@ -104,7 +105,7 @@ class Desk:
             for task in tasks:
                 self._allowance.handed_over(task.owner)
             await self._allowance.flush()
-        self._news.entered(tasks)
+        self.news.entered(tasks)
         written = iter(tasks)
         return [Refusal(sentence) if sentence else next(written) for sentence in sentences]
 
@@ -121,16 +122,13 @@ class Desk:
 
     async def retry_failed(self, owner: str = "") -> int:
         """Asks for another try of everything that failed or ran out of time; returns how many there are."""
-        failed = Filter(owner=owner, phases=frozenset({Phase.FAILED, Phase.EXPIRED}))
-        count = await self._store.wish_all(failed, Wish.RETRY)
-        self._bell.ring_for_wishes()
-        return count
+        return await self.wish_all(Filter(owner=owner, phases=frozenset({Phase.FAILED, Phase.EXPIRED})), Wish.RETRY)
 
     # --- looking
 
     async def tasks(self, which: Filter, limit: int, before: int | None = None) -> list[Task]:
         """The newest first, with live progress where this daemon works on them."""
-        return [self._news.overlaid(task) for task in await self._store.tasks(which, limit, before)]
+        return [self.news.overlaid(task) for task in await self._store.tasks(which, limit, before)]
 
     async def why(self, task_id: int) -> str:
         """The rule that a task waits for, as a sentence. Raises NoTask."""
@@ -158,6 +156,19 @@ class Desk:
     async def _used(self, owners: Iterable[str]) -> Mapping[str, Used]:
         limited = [owner for owner in owners if self._allowance.shares.watch_claims]
         return await self._allowance.used(limited) if limited else {}
+
+    async def counts(self, owner: str = "") -> dict[str, dict[Phase, int]]:
+        """How many tasks there are in each phase, by owner; of one, or of everybody."""
+        return await self._store.count_phases(owner)
+
+    async def wish_all(self, which: Filter, wish: Wish) -> int:
+        """Asks for something to happen to all of these tasks that it can happen to; returns how many there are."""
+        phases = which.phases & ALLOWED_IN[wish] if which.phases else ALLOWED_IN[wish]
+        if not phases:
+            return 0
+        count = await self._store.wish_all(replace(which, phases=phases), wish)
+        self._bell.ring_for_wishes()
+        return count
 
     async def limits(self, owner: str = "") -> list[Limit]:
         """What this user may take and has taken; without a name, everybody of whom anything is known."""

@@ -10,9 +10,9 @@ from odl_daemon.model.lifecycle import READ_AS, SHOWN_AS
 from odl_daemon.model.task import Phase, Status, Task
 from odl_daemon.ports import Filter
 from odl_daemon.store.connection import Lanes
-from odl_daemon.store.rows import BOTH, micros, task_of
+from odl_daemon.store.rows import BOTH, LARGEST, micros, task_of
 from odl_daemon.store.schema import TABLE
-from odl_daemon.store.session import Session, SqlRow, SqlValue, number_of, numbers, quoted
+from odl_daemon.store.session import Session, SqlRow, SqlValue, number_of, numbers, quoted, text_of
 
 KNOWN: Final = ", ".join(str(int(status)) for status in Status if status is not Status.UNKNOWN)
 
@@ -44,6 +44,23 @@ class Listing:
             return await sql.rows(f"SELECT COUNT(*) FROM {JOINED} WHERE {where}", values, which.ids)
 
         return number_of((await self._lanes.read(look))[0][0])
+
+    async def count_phases(self, owner: str) -> dict[str, dict[Phase, int]]:
+        """How many tasks there are in each phase, by owner. What was over before there was a task of ours is counted
+        by its status."""
+
+        async def look(sql: Session) -> list[SqlRow]:
+            values = {"owner": owner}
+            ours = await sql.rows(_IN_PHASES.format(among="owner = :owner" if owner else "1 = 1"), values)
+            mine = f"{sql.exactly('r.owner')} = :owner" if owner else "1 = 1"
+            before = await sql.rows(_BEFORE_OURS.format(among=mine), values)
+            return [*ours, *((whose, _phase_read_as(status), count) for whose, status, count in before)]
+
+        found: dict[str, dict[Phase, int]] = {}
+        for whose, phase, count in await self._lanes.read(look):
+            counts = found.setdefault(text_of(whose), {})
+            counts[Phase(text_of(phase))] = counts.get(Phase(text_of(phase)), 0) + number_of(count)
+        return found
 
     async def ahead_of(self, tasks: Sequence[Task], now: datetime) -> list[int]:
         """For each waiting task, how many of the same owner come before it."""
@@ -118,6 +135,21 @@ def _number(row: SqlRow) -> int:
     return number_of(row[0])
 
 
+_PHASES: Final = quoted(Phase)
+_IN_PHASES: Final = (
+    f"SELECT owner, phase, COUNT(*) FROM odl_task WHERE phase IN ({_PHASES}) AND {{among}} GROUP BY owner, phase"
+)
+_BEFORE_OURS: Final = (
+    f"SELECT r.owner, r.status, COUNT(*) FROM {TABLE} r"
+    f" WHERE r.odr_id < COALESCE((SELECT MIN(odr_id) FROM odl_task), {LARGEST}) AND {{among}} GROUP BY r.owner, r.status"
+)
+
+
+def _phase_read_as(status: SqlValue) -> str:
+    number = number_of(status)
+    return READ_AS[Status(number) if number in list(Status) else Status.UNKNOWN].value
+
+
 JOINED: Final = f"{TABLE} r LEFT JOIN odl_task t ON t.odr_id = r.odr_id"
 """Both sides of a row; the shared one decides whether there is a task at all."""
 
@@ -134,6 +166,10 @@ def condition(sql: Session, which: Filter, before: int | None) -> tuple[str, dic
     if which.owner:
         parts.append(f"{sql.exactly('r.owner')} = :owner")
         values["owner"] = which.owner
+    if which.text:
+        pattern = which.text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        parts.append("(r.url LIKE :text ESCAPE '!' OR r.path LIKE :text ESCAPE '!')")
+        values["text"] = f"%{pattern}%"
     if which.statuses:
         parts.append(_status_in(which.statuses))
     if which.phases:

@@ -90,6 +90,9 @@ class SqlStore:
     async def count(self, which: Filter) -> int:
         return await self._listing.count(which)
 
+    async def count_phases(self, owner: str = "") -> dict[str, dict[Phase, int]]:
+        return await self._listing.count_phases(owner)
+
     async def ahead_of(self, tasks: Sequence[Task], now: datetime) -> list[int]:
         return await self._listing.ahead_of(tasks, now)
 

@@ -47,13 +47,13 @@ class Asked:
         return number
 
     def query_as(self, model: type[M]) -> M:
-        return cast(M, self.query) if isinstance(self.query, model) else _never(model)
+        return self.query if isinstance(self.query, model) else _never(model)
 
     def body_as(self, model: type[M]) -> M:
-        return cast(M, self.body) if isinstance(self.body, model) else _never(model)
+        return self.body if isinstance(self.body, model) else _never(model)
 
 
-def _never(model: type[BaseModel]) -> Any:
+def _never(model: type[M]) -> M:
     raise AssertionError(f"the endpoint does not take {model.__name__}")
 
 
