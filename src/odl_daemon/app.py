@@ -34,10 +34,11 @@ from odl_daemon.engine.disk import Disk
 from odl_daemon.engine.dispatcher import Dispatcher
 from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
+from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
 from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
-from odl_daemon.fittings import events_door_of, library_of, look_up_of, rules_of, shares_of
+from odl_daemon.fittings import events_door_of, http_door_of, library_of, look_up_of, rules_of, shares_of
 from odl_daemon.guard.blocks import BLOCKS, BlockLog
 from odl_daemon.guard.dial import Dialler
 from odl_daemon.guard.guests import Guests
@@ -101,6 +102,7 @@ async def open_desk(config: Config) -> AsyncIterator[Desk]:
             bell=Bell(),
             clock=now,
             allowance=Allowance(store=store, clock=now, shares=shares_of(config)),
+            keyring=Keyring(store.keys, now),
             obstacle=lambda: Obstacle(Rule.DAEMON, "no daemon is running here"),
         )
 
@@ -207,6 +209,7 @@ class House:
             bell=self._bell,
             clock=now,
             allowance=self._allowance,
+            keyring=Keyring(store.keys, now),
             obstacle=self._dispatcher.obstacle,
             rival=lambda: self._rival.sighting,
         )
@@ -214,6 +217,7 @@ class House:
         self._take_over = config.intake.take_over == "start"
         self._table = TableDoor(adoption=self._adoption, rival=self._rival, poll=config.intake.poll, rng=rng)
         self._events = events_door_of(config, self._desk)
+        self._http = http_door_of(config, self._desk)
         self._name = holder
 
     async def live(self, stop: Stop, manager: ServiceManager) -> None:
@@ -246,6 +250,8 @@ class House:
             group.create_task(self._table.serve(), name="table door"),
             group.create_task(manager.keep_alive(self._stuck), name="watchdog"),
         ]
+        if self._http is not None:
+            doors.append(group.create_task(self._http.serve(), name="HTTP door"))
         if self._events is not None:
             doors.append(group.create_task(self._events.serve(), name="events door"))
         manager.ready(f"{self._name} is working")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from odl_daemon.config import Config
 from odl_daemon.config.settings import Limits
 from odl_daemon.engine.desk import Desk
+from odl_daemon.guard.blocks import BLOCKS, read
 from odl_daemon.guard.destination import Destination, destination
 from odl_daemon.guard.resolver import LookUp, by_servers, name_server
 from odl_daemon.guard.rules import Rules
@@ -21,10 +24,15 @@ from odl_daemon.library.seafile_rpc import RpcPosting, path_map_of
 from odl_daemon.library.seafile_server import Server
 from odl_daemon.library.seafile_writing import Posting
 from odl_daemon.library.seahub import Seahub
+from odl_daemon.library.seahub_accounts import SeahubAccounts
 from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
 from odl_daemon.library.tokens import Tokens
 from odl_daemon.model.shares import Group, Share, Shares
 from odl_daemon.ports import Library
+
+if TYPE_CHECKING:
+    from odl_daemon.intake.http.people_api import Place
+    from odl_daemon.intake.http.server import HttpDoor
 
 DEFAULT_LIBRARY = "default"
 
@@ -103,6 +111,37 @@ def events_door_of(config: Config, desk: Desk) -> EventsDoor | None:
         return None
     channel = SeafileChannel(SeafServer(Searpc(config.library.socket, limit=CHANNEL_LIMIT)), config.intake.channel)
     return EventsDoor(desk, channel, config.intake.channel, shared=config.intake.channel_mode == "share")
+
+
+def http_door_of(config: Config, desk: Desk) -> HttpDoor | None:
+    """The door for browsers and programs; None if none is set."""
+    if not config.http.listen:
+        return None
+    from odl_daemon.intake.http.doorman import Doorman  # slow to import: only for those who open it
+    from odl_daemon.intake.http.server import Address, HttpDoor
+
+    accounts = SeahubAccounts(config.auth.seahub_url) if config.auth.seahub_url else None
+    return HttpDoor(
+        desk=desk,
+        doorman=Doorman(desk.keyring, accounts, config.auth.admins),
+        place=_place(config),
+        address=Address(config.http.listen, config.http.public_url, config.http.trusted_proxies),
+    )
+
+
+def _place(config: Config) -> Place:
+    from odl_daemon.intake.http.people_api import Place
+
+    local = config.library.kind == "folder"
+    folder, file = config.library.folder, config.daemon.state_dir / BLOCKS
+
+    def libraries() -> list[str] | None:
+        return sorted(each.name for each in folder.iterdir() if each.is_dir()) if local and folder.is_dir() else None
+
+    def blocks() -> list[Mapping[str, object]]:
+        return [dict(block) for block in islice(read(file), 1000)]
+
+    return Place(local=local, libraries=libraries, blocks=blocks)
 
 
 class SeafileChannel:

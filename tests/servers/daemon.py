@@ -184,6 +184,7 @@ class Daemon:
             "library": {"kind": "folder", "folder": str(self.library)},
             "guard": {"allow": ["127.0.0.0/8"]},
             "intake": {"poll": 1},
+            "http": {"listen": ""},
             "log": {"level": "info"},
         }
 

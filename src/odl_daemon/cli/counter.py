@@ -86,6 +86,19 @@ class Counter:
         """What this user may take, has taken, and may still; without a name, everybody of whom anything is known."""
         return _list(self._look({"do": "limits", "owner": owner}))
 
+    def make_token(self, **asked: object) -> Shown:
+        """A new key, in `token`, with what is kept of it."""
+        made = self._ask({"do": "token_make", **asked})
+        assert isinstance(made, dict), "the door gives an object"
+        return made
+
+    def tokens(self) -> list[Shown]:
+        return _list(self._look({"do": "tokens"}))
+
+    def revoke_tokens(self, ids: Sequence[str]) -> Sequence[object]:
+        """Takes keys back; returns the ids of those that there were."""
+        return _list(self._ask({"do": "token_revoke", "ids": list(ids)}))
+
     def rival(self) -> str:
         """Who else works on the table, as the daemon has seen it; "" for nobody."""
         return str(self._look({"do": "rival"}))

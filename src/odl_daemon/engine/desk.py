@@ -11,6 +11,7 @@ from datetime import datetime
 
 from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
+from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
 from odl_daemon.model.lifecycle import grants
 from odl_daemon.model.shares import Share, Used
@@ -70,6 +71,7 @@ class Desk:
         bell: Bell,
         clock: Callable[[], datetime],
         allowance: Allowance,
+        keyring: Keyring,
         obstacle: Callable[[], Obstacle | None],
         rival: Callable[[], str] = lambda: "",
     ) -> None:
@@ -79,6 +81,8 @@ class Desk:
         self._clock = clock
         self._allowance = allowance
         self._obstacle = obstacle
+        self.keyring = keyring
+        """Makes, knows and takes back the keys of users."""
         self._counting = asyncio.Lock()
         self.news = news
         """Whoever shows what moves listens here."""
