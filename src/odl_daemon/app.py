@@ -212,6 +212,7 @@ class House:
             keyring=Keyring(store.keys, now),
             obstacle=self._dispatcher.obstacle,
             rival=lambda: self._rival.sighting,
+            away=lambda: store.away,
         )
         self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
         self._take_over = config.intake.take_over == "start"
