@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
@@ -69,10 +69,10 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, **sections: Mapping[str, Any]) -> AsyncIterator[House]:
+async def house(folder: Path, **sections: Any) -> AsyncIterator[House]:
     """A daemon in a folder of its own, with keys for everybody."""
     http = {"listen": f"127.0.0.1:{free_port()}", **sections.pop("http", {})}
-    async with Daemon(folder, http=http, **sections) as daemon:
+    async with Daemon(folder, **{**sections, "http": http}) as daemon:
         found = House(daemon, f"http://{http['listen']}")
         await until_open(found)
         await found.keys_of_all()
