@@ -107,7 +107,10 @@ class Client:
         async with (
             self._session() as session,
             session.get(
-                f"{self.base}/api/v1/events", params={"owner": owner} if owner else None, headers=headers
+                f"{self.base}/api/v1/events",
+                params={"owner": owner} if owner else None,
+                headers=headers,
+                read_bufsize=8 << 20,  # a piece is one long line
             ) as answer,
         ):
             assert answer.status == 200, await answer.text()

@@ -81,4 +81,14 @@ async def house(folder: Path, **sections: Any) -> AsyncIterator[House]:
 
 async def until_open(house: House) -> None:
     """The daemon is ready before its door is: nobody waits for a port that may be taken."""
-    await until(lambda: "the HTTP door listens" in house.daemon.log(), what="the HTTP door")
+    await until_answered(house.base)
+
+
+async def until_answered(base: str) -> None:
+    async def is_answered() -> bool:
+        try:
+            return (await Client(base).ask("GET", "/api/v1/me")).status == 401
+        except OSError:
+            return False
+
+    await until(is_answered, what="an answer of the HTTP door")

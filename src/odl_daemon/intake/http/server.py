@@ -13,7 +13,7 @@ from aiohttp import web
 
 from odl_daemon.engine.desk import Desk
 from odl_daemon.intake.http.answer import HEADERS, json_answer, refusal, told
-from odl_daemon.intake.http.conversation import Conversation, Room
+from odl_daemon.intake.http.conversation import Conversation, Room, conversation_of
 from odl_daemon.intake.http.doorman import Doorman, Visitor
 from odl_daemon.intake.http.doorway import listen_at
 from odl_daemon.intake.http.endpoint import NOBODY, Endpoint, Role
@@ -159,8 +159,7 @@ class HttpDoor:
 
     def _let_in(self, request: web.Request) -> None:
         """Raises Trouble for what is not even looked at."""
-        if isinstance(request.protocol, Conversation):
-            request.protocol.hear()
+        conversation_of(request).hear()
         self._names.check_host(request)
         if len(request.path_qs) > LONGEST_PATH:
             raise too_long()

@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from odl_daemon.intake.http.conversation import conversation_of
 from odl_daemon.intake.http.doorman import Doorman, Visitor
 from odl_daemon.intake.http.live import Live, Watch
 from odl_daemon.intake.http.tasks_api import owner_of
@@ -50,13 +51,14 @@ class Stream:
             answer = _begun(request)
             await answer.prepare(request)
             try:
-                await self._go_on(request, answer, watch, visitor)
+                async with conversation_of(request).staying():
+                    await self._go_on(request, answer, watch, visitor)
             except TimeoutError:
                 _cut(request)
         return answer
 
     async def _go_on(self, request: web.Request, answer: web.StreamResponse, watch: Watch, visitor: Visitor) -> None:
-        """Until the visitor is no longer welcome. Raises TimeoutError if he does not take what is given to him."""
+        """Until the visitor is not welcome any longer. Raises TimeoutError if he leaves, or does not take a piece."""
         now = asyncio.get_running_loop().time
         await _write(answer, watch.greeting())
         checked = spoke = now()
