@@ -91,6 +91,8 @@ class Conversation(web.RequestHandler):
         """What went wrong before a request came to us, or after it left."""
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request at the HTTP door broke", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer is out: another one would be taken for the rest of it")
         answer = refusal(_TROUBLES.get(status, broken)())
         answer.headers.update(HEADERS)
         answer.force_close()

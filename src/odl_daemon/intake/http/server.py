@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from odl_daemon.engine.desk import Desk
 from odl_daemon.intake.http.answer import HEADERS, json_answer, refusal, told
 from odl_daemon.intake.http.conversation import Conversation, Room, conversation_of
 from odl_daemon.intake.http.doorman import Doorman, Visitor
 from odl_daemon.intake.http.doorway import listen_at
-from odl_daemon.intake.http.endpoint import NOBODY, Endpoint, Role
+from odl_daemon.intake.http.endpoint import LARGEST_BODY, NOBODY, Endpoint, Role
 from odl_daemon.intake.http.live import Live
 from odl_daemon.intake.http.openapi import document
 from odl_daemon.intake.http.page import page_routes
@@ -39,9 +39,6 @@ from odl_daemon.ports import StoreAway
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-LARGEST_BODY: Final = 512 * 1024
-"""Bytes of a request's body."""
 
 AGAIN: Final = 10.0
 """Seconds until a socket that could not be had is tried again."""
@@ -125,7 +122,7 @@ class HttpDoor:
                 return listening
 
     def _app(self) -> web.Application:
-        # aiohttp refuses a body that is as large as it may be
+        # one byte more than we take: versions of aiohttp differ in whether they take the last one
         app = web.Application(client_max_size=LARGEST_BODY + 1, middlewares=[self._answer])
         app.on_response_prepare.append(_keep_browsers_safe)
         for endpoint in self.endpoints:
@@ -206,3 +203,4 @@ class HttpDoor:
 async def _keep_browsers_safe(request: web.Request, answer: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
+    answer.headers[hdrs.SERVER] = HEADERS[hdrs.SERVER]  # aiohttp has put its name and its version there

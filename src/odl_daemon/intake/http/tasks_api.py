@@ -139,7 +139,7 @@ class TasksApi:
         results: list[dict[str, object]] = []
         requests: list[tuple[dict[str, object], Request]] = []
         for link in links:
-            result: dict[str, object] = {"line": link.line, "url": link.text, "task": None, "error": None}
+            result: dict[str, object] = {"line": link.line, "url": link.text[:LONGEST], "task": None, "error": None}
             results.append(result)
             try:
                 requests.append((result, _request(link, body, owner)))
