@@ -240,7 +240,7 @@ async def door(desk: LiveDesk) -> AsyncIterator[Door]:
         desk=cast(Desk, desk), doorman=Doorman(desk.keyring), place=place, address=Address(f"127.0.0.1:{port}")
     )
     http.live = stream_live = Live(cast(Desk, desk), TICK)
-    http._stream = stream.Stream(stream_live, Doorman(desk.keyring))
+    http._stream = stream.Stream(stream_live, Doorman(desk.keyring), desk.away)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(http.serve(), name="HTTP door")
         await until_answered(f"http://127.0.0.1:{port}")
@@ -295,3 +295,25 @@ async def test_who_leaves_is_forgotten_at_once(door: Door) -> None:
         await until_event(mine, "hello")
         assert door.door.live.watchers == 1
     await until(lambda: door.door.live.watchers == 0, within=2)
+
+
+async def test_who_watches_goes_on_watching_while_nobody_can_say_whether_he_may(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "CHECK", 0.05)
+    ann = await door.client("ann")
+    async with ann.events() as mine:
+        await until_event(mine, "hello")
+        looks = 0
+
+        async def never(_: object) -> None:
+            nonlocal looks
+            looks += 1
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(door.desk.keyring, "_find", never)
+        await until(lambda: looks > 1)
+        door.desk.is_away = True
+        for _ in range(5):
+            door.desk.move()
+            await until_event(mine, "tasks")

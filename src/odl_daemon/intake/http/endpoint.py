@@ -79,6 +79,8 @@ class Endpoint:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     role: Role = Role.USER
+    without_database: bool = False
+    """It is answered also while the database is away. Of others nothing is begun then: it would be done later."""
 
     async def asked(self, request: web.Request, principal: Principal) -> Asked:
         """The request, checked. Raises Trouble."""

@@ -90,7 +90,7 @@ class HttpDoor:
         ]
         self._routes = routes
         self.live = Live(desk)
-        self._stream = Stream(self.live, doorman)
+        self._stream = Stream(self.live, doorman, desk.away)
         self._openapi = json.dumps(document(self.endpoints)).encode()
 
     async def serve(self) -> None:
@@ -148,10 +148,9 @@ class HttpDoor:
             return refusal(no_http())
         except web.HTTPException as error:
             return refusal(told(error))
-        except ConnectionError:
-            raise  # the client has left
         except Exception:  # one request that breaks must not end the daemon
-            log.exception("a request at the HTTP door broke: %s %s", request.method, request.path)
+            if request.transport is not None:  # else the client has left in the middle of it
+                log.exception("a request at the HTTP door broke: %s %s", request.method, request.path)
             return refusal(broken())
 
     def _let_in(self, request: web.Request) -> None:
@@ -164,6 +163,8 @@ class HttpDoor:
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
+            if self._desk.away() and not endpoint.without_database:
+                raise database_away()
             visitor = await self._admitted(request, endpoint.role) if endpoint.role is not Role.ANYBODY else None
             asked = await endpoint.asked(request, visitor.principal if visitor else NOBODY)
             done = await self._in_time(endpoint.do(asked))
@@ -173,8 +174,6 @@ class HttpDoor:
 
     async def _admitted(self, request: web.Request, role: Role = Role.USER) -> Visitor:
         """Who asks. Raises Trouble if he may not."""
-        if self._desk.away():
-            raise database_away()
         visitor = await self._in_time(self._doorman.visitor(request))
         if visitor.by_cookie:
             self._names.check_site(request)
@@ -194,6 +193,8 @@ class HttpDoor:
     # --- what is no plain endpoint
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self._desk.away():
+            raise database_away()
         return await self._stream.give(request, await self._admitted(request))
 
     async def _document(self, request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
@@ -36,9 +36,11 @@ STILL_HERE: Final = b": still here\n\n"
 class Stream:
     """Gives out what moves."""
 
-    def __init__(self, live: Live, doorman: Doorman) -> None:
+    def __init__(self, live: Live, doorman: Doorman, away: Callable[[], bool]) -> None:
+        """`away` tells whether the database is."""
         self._live = live
         self._doorman = doorman
+        self._away = away
         self._open: Counter[str] = Counter()
 
     async def give(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
@@ -73,10 +75,16 @@ class Stream:
                 spoke = now()
 
     async def _is_welcome(self, request: web.Request, visitor: Visitor) -> bool:
+        """Also if nobody can say just now that he is not."""
+        if self._away():
+            return True
         try:
-            return await self._doorman.visitor(request) == visitor
+            async with asyncio.timeout(CHECK):
+                return await self._doorman.visitor(request) == visitor
+        except TimeoutError:
+            return True
         except Trouble as trouble:
-            return trouble.status == HTTPStatus.SERVICE_UNAVAILABLE  # nobody can say that he is not
+            return trouble.status == HTTPStatus.SERVICE_UNAVAILABLE
 
     @contextmanager
     def _counted(self, owner: str) -> Iterator[None]:
