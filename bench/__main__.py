@@ -1,4 +1,4 @@
-"""`make bench`: all measurements, or those that are named: small big rows latency idle restart."""
+"""`make bench`: all measurements, or those that are named: small big rows latency idle restart api watchers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.servers.mariadb import MariaDb
 from tests.servers.nginx import Nginx
 
 from bench.stage import baseline, cpu_of, folder, memory_of, raw_aria2, small_files, through_daemon, until_files
+from bench.web import api, watchers
 
 SLOTS = 10
 
@@ -192,6 +193,8 @@ MEASUREMENTS: dict[str, Callable[[Path, int, int], Coroutine[Any, Any, None]]] =
     "latency": latency,
     "idle": idle,
     "restart": restart,
+    "api": api,
+    "watchers": watchers,
 }
 
 if __name__ == "__main__":
