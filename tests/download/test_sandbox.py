@@ -25,6 +25,7 @@ import trustme
 from tests.guard.diallers import OpenDialler
 
 from odl_daemon.download import sandbox as sandbox_module
+from odl_daemon.download.conf import memory_for
 from odl_daemon.download.lock import locked
 from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.sandbox import Isolation, Sandbox, SandboxTrouble, try_sandbox
@@ -64,6 +65,7 @@ def opened(tmp_path: Path, scratch: Path, mark: str, said: list[str]) -> Opening
             "aria2c": "aria2c",
             "arguments": (f"--user-agent={mark}", "--no-proxy="),
             "conf": CONF,
+            "memory": memory_for(10),
             "lock": tmp_path / "lock",
             "heard": said.append,
         }
@@ -261,6 +263,14 @@ async def test_aria2_gets_a_clean_environment_and_no_core_files(
 
 
 @both
+async def test_aria2_has_no_more_memory_than_it_is_given(opened: Opening, isolation: Isolation, mark: str) -> None:
+    async with opened(isolation, memory=200 << 20):
+        (limits,) = [text_of(Path(f"/proc/{aria2}/limits")) for aria2 in processes(mark)]
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
+        assert line.split()[3:5] == [str(200 << 20)] * 2
+
+
+@both
 async def test_no_secret_is_in_the_process_list_or_stays_on_a_disk(
     opened: Opening, isolation: Isolation, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -399,7 +409,7 @@ async def another_daemon(
             print("starting", flush=True)
             async with Sandbox.opened(
                 scratch=Path({str(scratch)!r}), aria2c="aria2c", isolation=Isolation({isolation.value!r}),
-                arguments=["--user-agent={mark}"], conf={CONF!r}, lock=Path({str(folder / "lock")!r}),
+                arguments=["--user-agent={mark}"], conf={CONF!r}, memory={memory_for(10)}, lock=Path({str(folder / "lock")!r}),
                 heard=lambda line: None,
             ):
                 print("up", flush=True)

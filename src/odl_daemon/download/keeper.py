@@ -4,7 +4,7 @@ It runs as `python -I -S keeper.py CONTROL LOCK` inside the sandbox, so it knows
 and LOCK are inherited descriptors: a SOCK_SEQPACKET socket to the daemon with one JSON object a packet, and a
 locked file that stays open in aria2c too, so that the lock lasts as long as anybody of the sandbox lives.
 
-    daemon  {"aria2c", "arguments", "conf", "folder", "alone"}   the order to start, first and once
+    daemon  {"aria2c", "arguments", "conf", "folder", "alone", "memory"}   the order to start, first and once
     keeper  {"listening": true, "proxy_port", "rpc_port"}        with the listening socket
     keeper  {"ready": true}                                      aria2 answers on its port
     daemon  {"sockets": 3}
@@ -69,7 +69,8 @@ def keep(control: socket.socket, order: dict[str, Any]) -> None:
         listening = {"listening": True, "proxy_port": door.getsockname()[1], "rpc_port": rpc_port}
         socket.send_fds(control, [packed(listening)], [door.fileno()])
     with written(order["conf"], order["folder"]) as conf:
-        child = start([order["aria2c"], f"--conf-path={conf}", f"--rpc-listen-port={rpc_port}", *order["arguments"]])
+        argv = [order["aria2c"], f"--conf-path={conf}", f"--rpc-listen-port={rpc_port}", *order["arguments"]]
+        child = start(argv, order["memory"])
         ended = os.pidfd_open(child)
         try:
             asked_to_end = wait_until_it_answers(control, ended, rpc_port)
@@ -115,14 +116,15 @@ def written(conf: str, folder: str) -> Iterator[Path]:
         own.rmdir()
 
 
-def start(argv: list[str]) -> int:
-    """Starts aria2c, and returns its process id."""
+def start(argv: list[str], memory: int) -> int:
+    """Starts aria2c with so much memory at most, and returns its process id."""
     keeper = os.getpid()
     child = os.fork()
     if child:
         return child
     try:
         tie_to(keeper)
+        limit_memory(memory)
         os.execve(argv[0], argv, ENVIRONMENT)
     except OSError as error:
         os.write(2, f"cannot start {argv[0]}: {error}\n".encode())
@@ -140,6 +142,14 @@ def tie_to(keeper: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != keeper:
         raise ProcessLookupError("the keeper died")
+
+
+def limit_memory(most: int) -> None:
+    """No more address space than these bytes: aria2c asks at once for all that the length of a file takes, and what it
+    does not get ends it, instead of keeping this whole host busy."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+    room = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
 
 
 def wait_until_it_answers(control: socket.socket, ended: int, rpc_port: int) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from odl_daemon.download.conf import memory_for
 from odl_daemon.download.control import Control
 from odl_daemon.download.isolation import Breach, Command, Isolation, SandboxTrouble, command, hint_for
 from odl_daemon.download.lines import Lines
@@ -68,6 +69,7 @@ class Sandbox:
         isolation: Isolation,
         arguments: Sequence[str],
         conf: str,
+        memory: int,
         lock: Path,
         heard: Callable[[str], None],
         ca_bundle: str = "",
@@ -75,6 +77,7 @@ class Sandbox:
         """Starts aria2 and yields once it answers on its port; on leaving all of it is dead.
 
         `arguments` and `conf` come before and after what the keeper says itself: the conf's path and the port.
+        `memory`: bytes that aria2 may have, at most.
         `heard` gets every line of aria2's. `lock` is held by the sandbox's processes: one of an earlier daemon is
         waited for. `ca_bundle` is shown to aria2 at its own path. Raises SandboxTrouble.
         """
@@ -87,7 +90,7 @@ class Sandbox:
 
         sandbox = await cls._spawned(scratch, program, isolation, lock, listen, ca_bundle)
         try:
-            await sandbox._begin(program, isolation, arguments, conf, said)
+            await sandbox._begin(program, isolation, arguments, conf, memory, said)
             yield sandbox
         finally:
             try:
@@ -181,7 +184,13 @@ class Sandbox:
     # --- its beginning and its end --------------------------------------------------------------------------
 
     async def _begin(
-        self, program: Path, isolation: Isolation, arguments: Sequence[str], conf: str, said: Sequence[str]
+        self,
+        program: Path,
+        isolation: Isolation,
+        arguments: Sequence[str],
+        conf: str,
+        memory: int,
+        said: Sequence[str],
     ) -> None:
         alone = isolation is Isolation.NAMESPACE
         order = {
@@ -190,6 +199,7 @@ class Sandbox:
             "conf": conf,
             "folder": "/tmp" if alone else tempfile.gettempdir(),
             "alone": alone,
+            "memory": memory,
         }
         try:
             async with asyncio.timeout(START_LIMIT):
@@ -267,6 +277,7 @@ async def try_sandbox(*, aria2c: str, isolation: Isolation) -> str | None:
                 isolation=isolation,
                 arguments=(),
                 conf=f"enable-rpc=true\nrpc-secret={os.urandom(16).hex()}\nquiet=true\n",
+                memory=memory_for(1),
                 lock=Path(folder) / "lock",
                 heard=lambda line: None,
             ):

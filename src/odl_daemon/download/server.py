@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from odl_daemon.download.conf import ARGUMENTS, Conf, misheard
+from odl_daemon.download.conf import ARGUMENTS, Conf, memory_for, misheard
 from odl_daemon.download.ledger import Ledger
 from odl_daemon.download.rpc import Aria2Rpc, Gone, RpcError, Silent
 from odl_daemon.download.sandbox import Breach, Isolation, Sandbox, SandboxTrouble
@@ -134,6 +134,7 @@ class Aria2Server:
                 isolation=self._isolation,
                 arguments=ARGUMENTS,
                 conf=conf.text(),
+                memory=memory_for(conf.slots),
                 lock=self._lock,
                 heard=self._heard,
                 ca_bundle=self._ca_bundle,
