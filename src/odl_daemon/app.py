@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -22,6 +23,7 @@ from odl_daemon.download.aria2 import Aria2Downloader
 from odl_daemon.download.aria2_log import Aria2Log
 from odl_daemon.download.probe import Prober
 from odl_daemon.download.proxy import Proxy
+from odl_daemon.download.quarantine import Quarantine
 from odl_daemon.download.sandbox import Isolation, SandboxTrouble
 from odl_daemon.download.scratch import ScratchFolders
 from odl_daemon.download.server import Aria2Server
@@ -131,20 +133,25 @@ class House:
         guests = Guests()
         self._blocks = BlockLog(config.daemon.state_dir / BLOCKS, guests, now)
         dialler = Dialler(resolver=resolver, judge=rules_of(config), blocked=self._blocks.note)
-        scratch = ScratchFolders(root=config.download.temp_dir, small_jobs=small_jobs)
-        self._aria2 = Aria2Server(
-            scratch=config.download.temp_dir,
+        temp_dir = config.download.temp_dir.resolve()
+        scratch = ScratchFolders(root=temp_dir, small_jobs=small_jobs)
+        aria2 = partial(
+            Aria2Server,
             aria2c=config.download.aria2c,
             isolation=Isolation(config.guard.isolation),
-            lock=config.daemon.state_dir / "sandbox.lock",
             serve_proxy=Proxy(dialler).serve,
             heard=aria2_log.heard,
             last_words=aria2_log.tail,
-            slots=config.download.slots,
             stall_limit=config.download.stall_limit,
         )
+        state_dir = config.daemon.state_dir
+        self._aria2 = aria2(scratch=temp_dir, lock=state_dir / "sandbox.lock", slots=config.download.slots)
         self._downloader = Aria2Downloader(
             server=self._aria2,
+            quarantine=Quarantine(
+                lambda folder, lock: aria2(scratch=folder, lock=lock, slots=1, called="aria2 for one task alone"),
+                locks=state_dir,
+            ),
             prober=Prober(dial=dialler.dial),
             guests=guests,
             stall_limit=config.download.stall_limit,
@@ -208,7 +215,7 @@ class House:
                     group.create_task(self._blocks.run(), name="block log"),
                 ]
                 async with stop.cutting_short():
-                    await self._aria2.ready()
+                    await self._downloader.ready()
                     if self._take_over:
                         await self._adoption.take_over()
                 if not stop.asked.is_set():

@@ -45,6 +45,8 @@ class Page:
     """Close the connection on HEAD without a word."""
     raw: bytes | None = None
     """Send this instead of everything."""
+    then: Page | None = None
+    """The page that lies there after the first GET."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ class Origin:
         self.asked.append(Asked(method, path, headers))
         self._heard[path].set()
         page = self.pages.get(path, Page(b"nothing here", status=404))
+        if page.then is not None and method == "GET":
+            self.pages[path] = page.then
         if page.gate is not None and page.gate_at < 0:
             await page.gate.wait()
         if method == "HEAD" and page.deaf_to_head:

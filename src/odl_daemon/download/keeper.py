@@ -4,7 +4,8 @@ It runs as `python -I -S keeper.py CONTROL LOCK` inside the sandbox, so it knows
 and LOCK are inherited descriptors: a SOCK_SEQPACKET socket to the daemon with one JSON object a packet, and a
 locked file that stays open in aria2c too, so that the lock lasts as long as anybody of the sandbox lives.
 
-    daemon  {"aria2c", "arguments", "conf", "folder", "alone", "memory"}   the order to start, first and once
+    daemon  {"aria2c", "arguments", "conf", "folder", "alone",   the order to start, first and once
+             "memory", "scratch", "identity"}
     keeper  {"listening": true, "proxy_port", "rpc_port"}        with the listening socket
     keeper  {"ready": true}                                      aria2 answers on its port
     daemon  {"sockets": 3}
@@ -63,6 +64,7 @@ def limit_ourselves() -> None:
 
 
 def keep(control: socket.socket, order: dict[str, Any]) -> None:
+    make_sure_of(order["scratch"], order["identity"])
     alone = bool(order["alone"])
     with open_door(alone) as door:
         rpc_port = RPC_PORT if alone else free_port()
@@ -82,6 +84,14 @@ def keep(control: socket.socket, order: dict[str, Any]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     tell(control, {"ended": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])})
+
+
+def make_sure_of(folder: str, identity: list[int]) -> None:
+    """Raises OSError if another folder was shown to us than the one that was meant: whoever can write beside it could
+    have put a link in its place at the last moment."""
+    found = Path(folder).stat()
+    if [found.st_dev, found.st_ino] != identity:
+        raise OSError("another folder lies in the place of the scratch folder")
 
 
 def open_door(alone: bool) -> socket.socket:
