@@ -16,7 +16,7 @@ import trustme
 from tests.acceptance.until import until
 from tests.download.bench import Bench, benched, kill_aria2c, pids_of_aria2c
 from tests.download.test_walls import breaches
-from tests.servers.origin import Origin, Page, content
+from tests.servers.origin import Origin, Page, bomb, content, twice
 
 from odl_daemon.download import quarantine, server
 from odl_daemon.download import sandbox as sandbox_module
@@ -30,16 +30,6 @@ DEADLY = "the answer of 127.0.0.1 brought the downloader down each time"
 IMPOSSIBLE = "the file from 127.0.0.1 is larger than the whole disk for downloads"
 
 both = pytest.mark.parametrize("isolation", list(Isolation))
-
-
-def bomb(length: int = 10**16, *, then: Page | None = None, honest: bool = False) -> Page:
-    """An answer whose length aria2 cannot take; one that is not honest says nothing to those who ask for it first."""
-    return Page(b"x", declared=length, ranges=False, deaf_to_head=not honest, then=then)
-
-
-def twice(then: Page) -> Page:
-    """Two bombs, so that whoever fetches it goes on alone, and then this."""
-    return bomb(then=bomb(then=then))
 
 
 # --- bombs ---------------------------------------------------------------------------------------------------

@@ -49,6 +49,16 @@ class Page:
     """The page that lies there after the first GET."""
 
 
+def bomb(length: int = 10**16, *, then: Page | None = None, honest: bool = False) -> Page:
+    """An answer whose length aria2 cannot take; one that is not honest says nothing to those who ask for it first."""
+    return Page(b"x", declared=length, ranges=False, deaf_to_head=not honest, then=then)
+
+
+def twice(then: Page) -> Page:
+    """Two bombs, after which its task goes on alone, and then this."""
+    return bomb(then=bomb(then=then))
+
+
 @dataclass(frozen=True)
 class Asked:
     """One request as it came."""
