@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -22,6 +23,7 @@ from odl_daemon.download.aria2 import Aria2Downloader
 from odl_daemon.download.aria2_log import Aria2Log
 from odl_daemon.download.probe import Prober
 from odl_daemon.download.proxy import Proxy
+from odl_daemon.download.quarantine import Quarantine
 from odl_daemon.download.sandbox import Isolation, SandboxTrouble
 from odl_daemon.download.scratch import ScratchFolders
 from odl_daemon.download.server import Aria2Server
@@ -144,23 +146,28 @@ class House:
         self._guard = config.guard
         self._dialler = Dialler(resolver=resolver, judge=rules_of(config), blocked=self._blocks.note)
         self._dialler.shut = not config.guard.egress
-        scratch = ScratchFolders(root=config.download.temp_dir, small_jobs=small_jobs)
+        temp_dir = config.download.temp_dir.resolve()
+        scratch = ScratchFolders(root=temp_dir, small_jobs=small_jobs)
         disk = Disk(scratch, floor=config.disk.floor, reserve=config.disk.reserve)
         self._tap = Tap(disk.room)
         self._proxy = Proxy(self._dialler, self._tap)
-        self._aria2 = Aria2Server(
-            scratch=config.download.temp_dir,
+        aria2 = partial(
+            Aria2Server,
             aria2c=config.download.aria2c,
             isolation=Isolation(config.guard.isolation),
-            lock=config.daemon.state_dir / "sandbox.lock",
             serve_proxy=self._proxy.serve,
             heard=aria2_log.heard,
             last_words=aria2_log.tail,
-            slots=config.download.slots,
             stall_limit=config.download.stall_limit,
         )
+        state_dir = config.daemon.state_dir
+        self._aria2 = aria2(scratch=temp_dir, lock=state_dir / "sandbox.lock", slots=config.download.slots)
         self._downloader = Aria2Downloader(
             server=self._aria2,
+            quarantine=Quarantine(
+                lambda folder, lock: aria2(scratch=folder, lock=lock, slots=1, called="aria2 for one task alone"),
+                locks=state_dir,
+            ),
             prober=Prober(dial=self._dialler.dial),
             guests=guests,
             stall_limit=config.download.stall_limit,
@@ -235,7 +242,7 @@ class House:
                     group.create_task(self._allowance.run(), name="what users take"),
                 ]
                 async with stop.cutting_short():
-                    await self._aria2.ready()
+                    await self._downloader.ready()
                     if self._take_over:
                         await self._adoption.take_over()
                 if not stop.asked.is_set():

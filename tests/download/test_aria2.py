@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 from tests.download.bench import Bench, benched, kill_aria2c, pids_of_aria2c
-from tests.servers.origin import Origin, Page, content, sha256
+from tests.servers.origin import Origin, Page, bomb, content, sha256
 
 from odl_daemon.download.aria2 import short_name
 from odl_daemon.download.rpc import Aria2Rpc, Call, Gone
@@ -243,7 +243,7 @@ async def test_a_frozen_aria2_is_replaced(root: Path, origin: Origin) -> None:
 
 async def test_an_answer_that_kills_aria2_ends_its_own_task_only(bench: Bench, origin: Origin) -> None:
     gate = asyncio.Event()
-    origin.pages["/deadly"] = Page(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000000\r\n\r\nx")
+    origin.pages["/deadly"] = bomb()
     origin.pages["/good"] = Page(content(MIB), gate=gate, gate_at=500_000)
     good = bench.task(origin.url("/good"))
     async with asyncio.TaskGroup() as group:

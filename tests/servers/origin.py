@@ -45,6 +45,18 @@ class Page:
     """Close the connection on HEAD without a word."""
     raw: bytes | None = None
     """Send this instead of everything."""
+    then: Page | None = None
+    """The page that lies there after the first GET."""
+
+
+def bomb(length: int = 10**16, *, then: Page | None = None, honest: bool = False) -> Page:
+    """An answer whose length aria2 cannot take; one that is not honest says nothing to those who ask for it first."""
+    return Page(b"x", declared=length, ranges=False, deaf_to_head=not honest, then=then)
+
+
+def twice(then: Page) -> Page:
+    """Two bombs, after which its task goes on alone, and then this."""
+    return bomb(then=bomb(then=then))
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,8 @@ class Origin:
         self.asked.append(Asked(method, path, headers))
         self._heard[path].set()
         page = self.pages.get(path, Page(b"nothing here", status=404))
+        if page.then is not None and method == "GET":
+            self.pages[path] = page.then
         if page.gate is not None and page.gate_at < 0:
             await page.gate.wait()
         if method == "HEAD" and page.deaf_to_head:

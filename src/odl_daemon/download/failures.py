@@ -65,6 +65,15 @@ def deadly(host: str) -> Trouble:
     return Trouble(Reason.PROTOCOL_ERROR, f"the answer of {host} brought the downloader down each time", Remedy.NONE)
 
 
+def impossible(host: str) -> Trouble:
+    return Trouble(Reason.TOO_LARGE, f"the file from {host} is larger than the whole disk for downloads", Remedy.NONE)
+
+
+def no_aria2() -> Trouble:
+    """One for this task alone does not start: no reason to have everybody wait."""
+    return Trouble(Reason.HOST_TROUBLE, "the downloader on this host could not be started for this file", Remedy.RETRY)
+
+
 def unusable_disk() -> Trouble:
     return Trouble(Reason.HOST_TROUBLE, "the folder for downloads cannot be used", Remedy.HOST)
 

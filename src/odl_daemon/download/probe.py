@@ -22,6 +22,9 @@ HEADERS_LIMIT: Final = 64 * 1024
 REDIRECTS: Final = 5
 AFTER_LIMIT: Final = 3600.0
 
+DIGITS: Final = 40
+"""Of a length: one that nobody can hold is still to be told from none."""
+
 Dial = Callable[[str, int, str], Awaitable[socket.socket]]
 """Connects to (host, port, on whose behalf), or raises."""
 
@@ -167,7 +170,7 @@ def _length(status: int, headers: Mapping[str, str]) -> int | None:
     text = headers.get("content-length", "")
     if status == 206:
         text = headers.get("content-range", "").rpartition("/")[2]
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else None
 
 
 def seconds_to_wait(text: str) -> float | None:
