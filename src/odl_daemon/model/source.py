@@ -60,7 +60,7 @@ def parse(text: str) -> Source:
     if "@" in login:
         raise Unusable(f"{_quoted(link)} has more than one '@' before its path: write it as %40")
     host, port = _host_and_port(place, link)
-    source = _source(scheme, f"{_escaped(login)}@" if login else "", host, port, parts)
+    source = _source(scheme, f"{quote(login, safe=_IN_A_LOGIN)}@" if login else "", host, port, parts)
     if len(source.url) > LONGEST:
         raise Unusable(f"{_quoted(link)} is too long when it is written with %XX: at most {LONGEST:,} characters")
     return source
@@ -178,6 +178,10 @@ def _source(scheme: str, login: str, host: str, port: str, parts: SplitResult) -
 def _escaped(text: str) -> str:
     """What is not ASCII, or not allowed in a link, as %XX; what is escaped already stays."""
     return quote(text, safe="%/:=&?~#+!$,;'@()*[]-._")
+
+
+_IN_A_LOGIN = "%:!$&'()*+,;=-._~"
+"""What may stand in a login as it is (RFC 3986, 3.2.1). A bracket there would be the host's for some parsers."""
 
 
 # --- a link in a sentence
