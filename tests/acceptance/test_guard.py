@@ -100,6 +100,8 @@ async def test_no_name_leads_inside(
     assert forbidden.heard == 0
     _assert_nobody_learns_why(came, attacks)
     assert not came.refusals
+    blocks = json.loads((await daemon.odl("blocks", "--json", "--limit", "1000")).out)
+    assert {*NAMES, *ALIASES} - {block["host"] for block in blocks} <= {"mixed-good.test", "rebinds.test", "empty.test"}
 
 
 @pytest.mark.chaos
