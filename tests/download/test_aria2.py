@@ -186,7 +186,7 @@ async def test_a_folder_that_cannot_be_used_is_trouble_of_the_host(bench: Bench,
     (tmp_path / "file").touch()
     task = bench.task("http://127.0.0.1:1/")
     with pytest.raises(Trouble) as caught:
-        await anext(bench.downloader.fetch(task, str(tmp_path / "file")))
+        await anext(bench.downloader.fetch(task, str(tmp_path / "file" / "1")))
     assert (caught.value.reason, caught.value.remedy) == (Reason.HOST_TROUBLE, Remedy.HOST)
     assert str(tmp_path) not in caught.value.sentence
 
