@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.acceptance.attacks import ALIASES, NAMES, Attack, Kind, by_address, b
 from tests.acceptance.conftest import Table
 from tests.acceptance.doors import CHANNEL, Door, Outcome, outcome
 from tests.acceptance.until import until
+from tests.chaos.victims import descendants
 from tests.conftest import StartDaemon
 from tests.servers.daemon import Daemon
 from tests.servers.dns import NameServer
@@ -102,6 +105,65 @@ async def test_no_name_leads_inside(
     assert not came.refusals
     blocks = json.loads((await daemon.odl("blocks", "--json", "--limit", "1000")).out)
     assert {*NAMES, *ALIASES} - {block["host"] for block in blocks} <= {"mixed-good.test", "rebinds.test", "empty.test"}
+
+
+@pytest.mark.parametrize("exception", ["", "*"])
+async def test_a_proxy_of_the_daemons_environment_is_not_used(
+    start_daemon: StartDaemon,
+    sqlite: Table,
+    forbidden: Forbidden,
+    monkeypatch: pytest.MonkeyPatch,
+    exception: str,
+) -> None:
+    """Synapse#9812: with a proxy in the environment, nobody looked at the list of forbidden addresses any longer."""
+    for name in ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{forbidden.port}")
+        monkeypatch.setenv(name.upper(), f"http://127.0.0.1:{forbidden.port}")
+    monkeypatch.setenv("no_proxy", exception)
+    monkeypatch.setenv("NO_PROXY", exception)
+    async with Origin(host=GOOD) as origin:
+        daemon = await guarded(start_daemon, sqlite, forbidden)
+        targets = [
+            f"{scheme}://{host}:{forbidden.port}/" for scheme in ("http", "https") for host in ("127.0.0.1", "[::1]")
+        ]
+        for number, target in enumerate(targets):
+            origin.pages[f"/{number}"] = Page(status=302, headers={"Location": target})
+        origin.pages["/good"] = Page(DATA)
+        links = [*targets, *(origin.url(path, host=GOOD) for path in origin.pages)]
+        came = await outcome(Door.COMMAND_LINE, links, daemon, sqlite)
+    assert forbidden.heard == 0
+    assert [task["reason"] for task in came.tasks] == ["unreachable"] * (len(links) - 1) + [None]
+
+
+async def test_the_daemon_opens_no_port_of_this_host(start_daemon: StartDaemon, sqlite: Table) -> None:
+    """ocDownloader left the door of its aria2 open to everybody. Here it is in a network that nobody else has, and
+    opens to a secret only (tests/download/test_server.py)."""
+    daemon = await start_daemon("a", database=sqlite.url)
+    children = descendants(daemon.pid)
+    ours = {pid for pid in (daemon.pid, *children) if _network(pid) == _network(os.getpid())}
+    (aria2,) = (pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "aria2c\n")
+    assert daemon.pid in ours and aria2 not in ours
+    assert _listening(aria2) & _sockets(aria2)  # its door, behind the wall
+    assert [pid for pid in ours if _listening(pid) & _sockets(pid)] == []
+
+
+def _network(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/ns/net").readlink())
+
+
+def _sockets(pid: int) -> set[str]:
+    """The sockets of a process, by number."""
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            found |= set(re.findall(r"socket:\[(\d+)\]", str(path.readlink())))
+    return found
+
+
+def _listening(pid: int) -> set[str]:
+    """The sockets that listen in the network of a process (man 5 proc)."""
+    tables = "".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    return {fields[9] for fields in map(str.split, tables.splitlines()) if fields[3] == "0A"}
 
 
 @pytest.mark.chaos
