@@ -36,7 +36,7 @@ class Attack(NamedTuple):
     link: str
 
 
-# Cloudreve CVE-2026-54562, OpenList CVE-2026-25059: a link to an inner address was simply fetched
+# Cloudreve CVE-2026-54562, pyLoad CVE-2026-33992: a link to an inner address was simply fetched
 ADDRESSES = """
 127.0.0.1 127.0.0.2 127.255.255.254 0.0.0.0 10.0.0.1 10.255.255.254 172.16.0.1 172.31.255.254 192.168.0.1
 192.168.255.254 100.64.0.1 100.127.255.255 169.254.1.1 169.254.169.254 100.100.100.200 168.63.129.16 192.0.0.192
