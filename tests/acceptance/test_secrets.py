@@ -43,6 +43,7 @@ PAGES = {
 
 
 async def test_the_secrets_of_links_are_told_nowhere(start_daemon: StartDaemon, origin: Origin, sqlite: Table) -> None:
+    """aria2 CVE-2019-3500: its log holds the logins of links."""
     daemon = await _talkative(start_daemon, sqlite.url)
     origin.pages |= PAGES
     gate = asyncio.Event()
@@ -107,6 +108,7 @@ async def test_a_refused_link_is_quoted_without_its_secrets(start_daemon: StartD
 async def test_the_secret_of_aria2s_door_is_told_nowhere(
     start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
 ) -> None:
+    """NCDownloader told it by an argument, for everybody to read."""
     aria2c = _telling_aria2c(tmp_path)
     daemon = await _talkative(start_daemon, sqlite.url, download={"aria2c": str(aria2c)})
     copy = daemon.scratch / "conf"

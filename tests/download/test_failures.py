@@ -35,6 +35,7 @@ from odl_daemon.ports import Remedy
             Remedy.NONE,
         ),
         (1, "Redirect to file:///etc/passwd failed. It may not be a valid URI.", Reason.PROTOCOL_ERROR, Remedy.NONE),
+        (1, "gopher is not supported yet.", Reason.PROTOCOL_ERROR, Remedy.NONE),
         (2, "Timeout.", Reason.TIMEOUT, Remedy.RETRY),
         (5, "Too slow", Reason.STALLED, Remedy.RETRY),
         (8, "Invalid range header.", Reason.CHANGED, Remedy.WIPE),

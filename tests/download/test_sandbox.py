@@ -313,6 +313,7 @@ async def test_aria2_has_no_more_memory_than_it_is_given(opened: Opening, isolat
 async def test_no_secret_is_in_the_process_list_or_stays_on_a_disk(
     opened: Opening, isolation: Isolation, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """NCDownloader told aria2 its secret by an argument."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))

@@ -164,6 +164,7 @@ async def test_aria2_is_asked_nothing_while_nothing_runs(bench: Bench, monkeypat
 async def test_nobody_without_the_secret_is_served(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, origin: Origin
 ) -> None:
+    """ocDownloader: an aria2 that did what anybody asked for."""
     links = _watched(monkeypatch)
     origin.pages["/x"] = Page(content(1000))
     await bench.fetch(bench.task(origin.url("/x")))

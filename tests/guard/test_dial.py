@@ -105,6 +105,7 @@ async def test_the_next_address_is_tried_when_one_refuses(port: int, names: Name
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "files.test"])
 async def test_every_address_passes_the_judge(host: str, port: int, names: Names) -> None:
+    """Cloudreve CVE-2026-54562, pyLoad CVE-2026-33992: nobody judged."""
     names.answers["files.test"] = ["127.0.0.2", "127.0.0.1"]
     heard: list[tuple[str, int, list[Address]]] = []
 

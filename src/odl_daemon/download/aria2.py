@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import shutil
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -12,7 +11,7 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from odl_daemon.download import failures
 from odl_daemon.download.conf import checked
@@ -25,6 +24,7 @@ from odl_daemon.download.server import Aria2Server
 from odl_daemon.download.suspects import Suspects
 from odl_daemon.download.transfer import Part, State, Transfer, gid_of
 from odl_daemon.guard.guests import Guests
+from odl_daemon.model import source
 from odl_daemon.model.task import Fetched, Progress, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
 from odl_daemon.together import Together, each
@@ -354,23 +354,16 @@ async def _empty(folder: str) -> None:
 
 
 def _checked_url(url: str) -> tuple[str, str]:
-    """The link for aria2, and its host for people. Raises Trouble.
+    """The link for aria2, as it is judged and shown everywhere, and its host for people. Raises Trouble.
 
-    aria2 takes a small scheme only, knows no IDNA, and splits `a:b@c@d` elsewhere than everybody else.
+    A row of the table has its link as a stranger wrote it. aria2 takes a small scheme only, knows no IDNA, and splits
+    `a:b@c@d` elsewhere than everybody else.
     """
     try:
-        parts = urlsplit(checked(url.strip()))
-        host = (parts.hostname or "").encode("idna").decode("ascii")
-        port = parts.port
-    except ValueError as error:
+        link = source.parse(url)
+    except source.Unusable as error:
         raise failures.bad_url() from error
-    login, at, _ = parts.netloc.rpartition("@")
-    if parts.scheme not in ("http", "https") or not host or port == 0 or "@" in login or _UNSAFE.search(url.strip()):
-        raise failures.bad_url()
-    named = f"[{host}]" if ":" in host else host
-    netloc = f"{login}{at}{named}" + (f":{port}" if port else "")
-    return urlunsplit(parts._replace(netloc=netloc, fragment="")), host
+    return link.url, link.host.strip("[]")
 
 
 _NAME_TROUBLE: Final = 16
-_UNSAFE = re.compile(r"[\s\\]")

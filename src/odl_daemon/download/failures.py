@@ -123,7 +123,7 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], Reason, Remedy, str], ...]] = (
         "no secure connection to {host}: its certificate or its encryption cannot be trusted",
     ),
     (
-        re.compile(r"Redirect to .* failed", re.DOTALL),
+        re.compile(r"Redirect to .* failed|\bis not supported yet", re.DOTALL),
         Reason.PROTOCOL_ERROR,
         Remedy.NONE,
         "{host} sends us on to a link that is neither http nor https",
