@@ -25,6 +25,7 @@ from odl_daemon.download.probe import Prober
 from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.quarantine import Quarantine
 from odl_daemon.download.sandbox import Isolation, SandboxTrouble
+from odl_daemon.download.scout import LinkScout
 from odl_daemon.download.scratch import ScratchFolders
 from odl_daemon.download.server import Aria2Server
 from odl_daemon.download.tap import Tap
@@ -38,6 +39,7 @@ from odl_daemon.engine.endings import Limits
 from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
+from odl_daemon.engine.preflight import Preflight
 from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
 from odl_daemon.fittings import events_door_of, http_door_of, library_of, look_up_of, rules_of, shares_of
@@ -45,7 +47,7 @@ from odl_daemon.guard.blocks import BLOCKS, BlockLog
 from odl_daemon.guard.dial import Dialler
 from odl_daemon.guard.guests import Guests
 from odl_daemon.guard.resolver import Resolver
-from odl_daemon.health import ServiceManager
+from odl_daemon.health import ServiceManager, Vitals
 from odl_daemon.intake.control import ControlDoor
 from odl_daemon.intake.table import TableDoor
 from odl_daemon.library.tokens import TokensTrouble
@@ -162,13 +164,14 @@ class House:
         )
         state_dir = config.daemon.state_dir
         self._aria2 = aria2(scratch=temp_dir, lock=state_dir / "sandbox.lock", slots=config.download.slots)
+        prober, library = Prober(dial=self._dialler.dial), _library(config, small_jobs)
         self._downloader = Aria2Downloader(
             server=self._aria2,
             quarantine=Quarantine(
                 lambda folder, lock: aria2(scratch=folder, lock=lock, slots=1, called="aria2 for one task alone"),
                 locks=state_dir,
             ),
-            prober=Prober(dial=self._dialler.dial),
+            prober=prober,
             guests=guests,
             stall_limit=config.download.stall_limit,
             small_jobs=small_jobs,
@@ -180,7 +183,7 @@ class House:
             store=store,
             downloader=self._downloader,
             scratch=scratch,
-            library=_library(config, small_jobs),
+            library=library,
             news=news,
             holder=holder,
             limits=_limits(config),
@@ -210,6 +213,14 @@ class House:
             rng=rng,
             adopt_again=self._adoption.again,
         )
+        preflight = Preflight(
+            scout=LinkScout(prober, guests),
+            library=library,
+            allowance=self._allowance,
+            disk=disk,
+            max_size=lambda: self._worker.limits.max_size,
+            clock=now,
+        )
         self._desk = Desk(
             store=store,
             news=news,
@@ -218,13 +229,21 @@ class House:
             allowance=self._allowance,
             keyring=Keyring(store.keys, now),
             obstacle=self._dispatcher.obstacle,
+            preflight=preflight,
             rival=lambda: self._rival.sighting,
         )
         self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
         self._take_over = config.intake.take_over == "start"
         self._table = TableDoor(adoption=self._adoption, rival=self._rival, poll=config.intake.poll, rng=rng)
         self._events = events_door_of(config, self._desk)
-        self._http = http_door_of(config, self._desk)
+        self._vitals = Vitals(
+            stuck=self._stuck,
+            troubles=self._troubles,
+            respawns=lambda: self._aria2.respawns,
+            blocks=lambda: self._blocks.count,
+            database_latency=store.latency,
+        )
+        self._http = http_door_of(config, self._desk, self._vitals)
         self._name = holder
 
     async def live(self, stop: Stop, manager: ServiceManager) -> None:
@@ -256,6 +275,7 @@ class House:
             group.create_task(self._open_the_control_door(), name="control door"),
             group.create_task(self._table.serve(), name="table door"),
             group.create_task(manager.keep_alive(self._stuck), name="watchdog"),
+            group.create_task(manager.keep_informed(self._name, self._vitals), name="status"),
         ]
         if self._http is not None:
             doors.append(group.create_task(self._http.serve(), name="HTTP door"))
@@ -300,6 +320,13 @@ class House:
 
     def _host_trouble(self, trouble: Trouble, seconds: float) -> None:
         self._dispatcher.host_trouble(trouble, seconds)
+
+    def _troubles(self) -> list[str]:
+        """What keeps the daemon from working just now."""
+        troubles = ["the database does not answer"] if self._store.away else []
+        troubles += [] if self._aria2.up else ["aria2 does not run"]
+        obstacle = self._dispatcher.obstacle() if self._dispatcher.enabled else None
+        return troubles + ([obstacle.sentence] if obstacle else [])
 
     def _stuck(self) -> bool:
         return self._dispatcher.round_lasts > STUCK_AFTER and not self._store.away

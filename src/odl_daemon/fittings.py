@@ -15,6 +15,7 @@ from odl_daemon.guard.blocks import BLOCKS, read
 from odl_daemon.guard.destination import Destination, destination
 from odl_daemon.guard.resolver import LookUp, by_servers, name_server
 from odl_daemon.guard.rules import Rules
+from odl_daemon.health import Vitals
 from odl_daemon.intake.events import ChannelTrouble, EventsDoor
 from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import SeafServer
@@ -113,7 +114,7 @@ def events_door_of(config: Config, desk: Desk) -> EventsDoor | None:
     return EventsDoor(desk, channel, config.intake.channel, shared=config.intake.channel_mode == "share")
 
 
-def http_door_of(config: Config, desk: Desk) -> HttpDoor | None:
+def http_door_of(config: Config, desk: Desk, vitals: Vitals) -> HttpDoor | None:
     """The door for browsers and programs; None if none is set."""
     if not config.http.listen:
         return None
@@ -126,6 +127,7 @@ def http_door_of(config: Config, desk: Desk) -> HttpDoor | None:
         doorman=Doorman(desk.keyring, accounts, config.auth.admins),
         place=_place(config),
         address=Address(config.http.listen, config.http.public_url, config.http.trusted_proxies),
+        vitals=vitals,
     )
 
 

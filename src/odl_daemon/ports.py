@@ -273,6 +273,25 @@ class AccountsAway(Exception):
     """The server could not be asked: a sentence says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at a link showed."""
+
+    url: str
+    """Where its redirects lead to."""
+    name: str
+    """What the source calls the file; not yet safe for a library."""
+    size: int | None
+    resumable: bool
+
+
+class Scout(Protocol):
+    """Looks at a link without fetching it."""
+
+    async def look(self, url: str, owner: str) -> Sight:
+        """On behalf of this user. Raises Trouble, with the sentence that a download would have ended with."""
+
+
 # --- the scratch ------------------------------------------------------------------------------------------
 
 

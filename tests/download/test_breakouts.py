@@ -41,6 +41,7 @@ async def opened(root: Path, aria2c: str = "aria2c", heard: Callable[[str], None
         isolation=Isolation.NAMESPACE,
         arguments=ARGUMENTS,
         conf=Conf(secret=SECRET, slots=100, silence=30).text(),
+        memory=1 << 30,
         lock=root.parent / "lock",
         heard=heard,
     ) as sandbox:

@@ -117,6 +117,7 @@ async def aria2(root: Path) -> AsyncIterator[Aria2]:
             isolation=Isolation.NAMESPACE,
             arguments=ARGUMENTS,
             conf=Conf(secret="open sesame", slots=AT_ONCE, silence=30).text(),
+            memory=1 << 30,
             lock=root.parent / "lock",
             heard=lambda line: None,
         ) as sandbox,

@@ -44,6 +44,12 @@ class Answer:
     """When it was changed last, in Unix seconds, if it tells."""
     headable: bool = True
     """It answers HEAD as it answers GET."""
+    url: str = ""
+    """Where the redirects led to."""
+    disposition: str = ""
+    """Its Content-Disposition, as it came."""
+    ranges: bool = False
+    """It says that a part of the file can be asked for."""
 
 
 class NoAnswer(Exception):
@@ -82,7 +88,7 @@ class Prober:
             status, headers = await self._exchange(method, parts, who)
             target = headers.get("location", "")
             if status not in _REDIRECTS or not target:
-                return _read(status, headers)
+                return replace(_read(status, headers), url=url)
             url = urljoin(url, target)
         raise ValueError("too many redirects")
 
@@ -156,6 +162,8 @@ def _read(status: int, headers: Mapping[str, str]) -> Answer:
         length=length,
         after=seconds_to_wait(headers.get("retry-after", "")),
         modified=_moment(headers.get("last-modified", "")),
+        disposition=headers.get("content-disposition", ""),
+        ranges=status == 206 or headers.get("accept-ranges", "").lower() == "bytes",
     )
 
 

@@ -72,6 +72,8 @@ class Aria2Server:
         self._called = called
         self.transfers = Ledger(slots=slots, stall_limit=stall_limit)
         self._up = asyncio.Event()
+        self.respawns = 0
+        """How often it had to be started anew."""
         self._proxy_port = 0
         self._unanswered = False
         self._distrusted = ""
@@ -113,6 +115,7 @@ class Aria2Server:
             try:
                 served = await self._one_life()
                 lived = True
+                self.respawns += 1
                 log.info("%s will be started anew", self._called)
             except SandboxTrouble as trouble:
                 if not lived or isinstance(trouble, Breach):

@@ -13,6 +13,7 @@ from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
+from odl_daemon.engine.preflight import Preflight
 from odl_daemon.model.lifecycle import grants
 from odl_daemon.model.shares import Share, Used
 from odl_daemon.model.task import Phase, Task, Wish
@@ -73,6 +74,7 @@ class Desk:
         allowance: Allowance,
         keyring: Keyring,
         obstacle: Callable[[], Obstacle | None],
+        preflight: Preflight | None = None,
         rival: Callable[[], str] = lambda: "",
     ) -> None:
         """`obstacle` tells why nothing at all is claimed."""
@@ -81,6 +83,8 @@ class Desk:
         self._clock = clock
         self._allowance = allowance
         self._obstacle = obstacle
+        self.preflight = preflight
+        """Looks at links before they are handed over; None where no daemon runs."""
         self.keyring = keyring
         """Makes, knows and takes back the keys of users."""
         self._counting = asyncio.Lock()

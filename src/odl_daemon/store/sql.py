@@ -11,7 +11,7 @@ from typing import Self
 from odl_daemon.model.shares import NO_LIMITS, Shares, Used
 from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.ports import Beat, Filter, Held, Request, Row, StoreAway, Taken
-from odl_daemon.store.about import About, about
+from odl_daemon.store.about import About, about, latency
 from odl_daemon.store.adding import Adding
 from odl_daemon.store.address import BadAddress, parse
 from odl_daemon.store.claims import Claims
@@ -78,6 +78,10 @@ class SqlStore:
     async def about(self) -> About:
         """What the database is."""
         return await about(self._lanes)
+
+    async def latency(self) -> float:
+        """Seconds that the database takes to answer."""
+        return await latency(self._lanes)
 
     # --- for the doors
 

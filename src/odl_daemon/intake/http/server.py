@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,10 +16,13 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from odl_daemon.engine.desk import Desk
+from odl_daemon.health import Vitals
 from odl_daemon.intake.http import models
 from odl_daemon.intake.http.doorman import Doorman, Visitor
 from odl_daemon.intake.http.endpoint import NOBODY, Endpoint, Role
+from odl_daemon.intake.http.health import health_routes
 from odl_daemon.intake.http.live import Live
+from odl_daemon.intake.http.metrics import Metrics
 from odl_daemon.intake.http.openapi import document
 from odl_daemon.intake.http.page import page_routes
 from odl_daemon.intake.http.people_api import PeopleApi, Place, set_session
@@ -61,19 +64,18 @@ class HttpDoor:
         doorman: Doorman,
         place: Place,
         address: Address,
-        endpoints: Sequence[Endpoint] = (),
-        routes: Sequence[web.AbstractRouteDef] = (),
+        vitals: Vitals,
     ) -> None:
-        """`endpoints` and `routes` are further ones, by other rooms."""
         self._desk = desk
         self._doorman = doorman
         self._address = address
         self._names = Names(address.public_url)
         self._pace = Pace()
         self._people = PeopleApi(desk, doorman, place)
-        self.endpoints = [*TasksApi(desk).endpoints(), *self._people.endpoints(), *endpoints]
-        self._routes = routes
+        self.endpoints = [*TasksApi(desk).endpoints(), *self._people.endpoints()]
         self.live = Live(desk)
+        self._metrics = Metrics(desk, vitals, self.live)
+        self._vitals = vitals
         self._openapi = json.dumps(document([*self.endpoints, self._sign_in_endpoint()]))
 
     async def serve(self) -> None:
@@ -83,6 +85,7 @@ class HttpDoor:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.live.run(), name="live view")
+                group.create_task(self._metrics.run(), name="metrics")
                 await self._listen(runner)
                 await asyncio.Event().wait()
         finally:
@@ -126,7 +129,8 @@ class HttpDoor:
         app.router.add_post("/api/v1/session", self._sign_in)
         app.router.add_get("/api/v1/events", self._events)
         app.router.add_get("/api/v1/openapi.json", self._document)
-        app.add_routes([*page_routes(), *self._routes])
+        app.router.add_get("/metrics", self._metrics.scrape)
+        app.add_routes([*page_routes(), *health_routes(self._vitals)])
         return app
 
     # --- the way of a request
