@@ -42,7 +42,7 @@ from odl_daemon.engine.news import News
 from odl_daemon.engine.preflight import Preflight
 from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
-from odl_daemon.fittings import events_door_of, http_door_of, library_of, look_up_of, rules_of, shares_of
+from odl_daemon.fittings import events_door_of, hooks_of, http_door_of, library_of, look_up_of, rules_of, shares_of
 from odl_daemon.guard.blocks import BLOCKS, BlockLog
 from odl_daemon.guard.dial import Dialler
 from odl_daemon.guard.guests import Guests
@@ -62,6 +62,9 @@ log = logging.getLogger(__name__)
 
 STOP_LIMIT = 25.0
 """Seconds that running tasks get to let go when the daemon stops; then their leases run out by themselves."""
+
+FAREWELL = 3.0
+"""Seconds for what is written last of all."""
 
 STUCK_AFTER = 30.0
 """Seconds that one round of the dispatcher may take while the database answers."""
@@ -243,6 +246,7 @@ class House:
             blocks=lambda: self._blocks.count,
             database_latency=store.latency,
         )
+        self._hooks = hooks_of(config, news, store.outbox, self._dialler.dial, now)
         self._http = http_door_of(config, self._desk, self._vitals)
         self._name = holder
 
@@ -260,14 +264,27 @@ class House:
                     group.create_task(self._blocks.run(), name="block log"),
                     group.create_task(self._allowance.run(), name="what users take"),
                 ]
+                if self._hooks is not None:
+                    cellar.append(group.create_task(self._hooks.run(), name="web hooks"))
                 async with stop.cutting_short():
                     await self._downloader.ready()
                     if self._take_over:
                         await self._adoption.take_over()
                 if not stop.asked.is_set():
                     await self._work(group, stop, manager)
+                    await self._write_the_last()
                 for task in cellar:
                     task.cancel()
+
+    async def _write_the_last(self) -> None:
+        """What is gathered for a moment before it is written, if the database takes it now."""
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await self._allowance.flush()
+                if self._hooks is not None:
+                    await self._hooks.flush()
+        except TimeoutError:
+            log.warning("the database does not answer: what was gathered in the last second is not in it")
 
     async def _work(self, group: asyncio.TaskGroup, stop: Stop, manager: ServiceManager) -> None:
         working = group.create_task(self._dispatcher.run(), name="dispatcher")

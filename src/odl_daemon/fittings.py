@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
+from random import Random
 from typing import TYPE_CHECKING
 
 from odl_daemon.config import Config
 from odl_daemon.config.settings import Limits
+from odl_daemon.download.exchange import Dial
+from odl_daemon.download.messenger import HttpMessenger
 from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.hooks import Hooks
+from odl_daemon.engine.news import News
 from odl_daemon.guard.blocks import BLOCKS, read
 from odl_daemon.guard.destination import Destination, destination
 from odl_daemon.guard.resolver import LookUp, by_servers, name_server
@@ -29,7 +35,7 @@ from odl_daemon.library.seahub_accounts import SeahubAccounts
 from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
 from odl_daemon.library.tokens import Tokens
 from odl_daemon.model.shares import Group, Share, Shares
-from odl_daemon.ports import Library
+from odl_daemon.ports import Library, Outbox
 
 if TYPE_CHECKING:
     from odl_daemon.intake.http.people_api import Place
@@ -112,6 +118,22 @@ def events_door_of(config: Config, desk: Desk) -> EventsDoor | None:
         return None
     channel = SeafileChannel(SeafServer(Searpc(config.library.socket, limit=CHANNEL_LIMIT)), config.intake.channel)
     return EventsDoor(desk, channel, config.intake.channel, shared=config.intake.channel_mode == "share")
+
+
+def hooks_of(config: Config, news: News, outbox: Outbox, dial: Dial, clock: Callable[[], datetime]) -> Hooks | None:
+    """Who tells other programs of ended tasks; None if nobody wants to know."""
+    if not config.hooks.urls:
+        return None
+    return Hooks(
+        news=news,
+        outbox=outbox,
+        messenger=HttpMessenger(dial=dial),
+        urls=config.hooks.urls,
+        secret=config.hooks.secret,
+        every=config.hooks.every,
+        clock=clock,
+        rng=Random(),
+    )
 
 
 def http_door_of(config: Config, desk: Desk, vitals: Vitals) -> HttpDoor | None:

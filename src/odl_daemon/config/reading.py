@@ -12,8 +12,11 @@ from typing import Any, Final, NamedTuple
 from odl_daemon.config.settings import GROUP, SECTIONS, Config, LimitsGroup, Setting, settings_of
 
 SYSTEM_FILE: Final = Path("/etc/odl-daemon/config.toml")
-HIDDEN: Final = {("database", "url")}
+HIDDEN: Final = {("database", "url"), ("hooks", "secret")}
 """Values that no sentence repeats: they may hold a password."""
+
+
+SHORTEST_SECRET: Final = 16
 
 
 class ConfigError(Exception):
@@ -229,6 +232,8 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
         yield '[intake] channel "seahub.stats" is seafevents\' too: set [intake] channel_mode = "share", or use another'
     if kind == "folder" and _lies_in(library, temp_dir):
         yield f"[library] folder {library} lies in [download] temp_dir {temp_dir}, which is swept: keep them apart"
+    if values["hooks"]["urls"] and len(str(values["hooks"]["secret"])) < SHORTEST_SECRET:
+        yield f"[hooks] secret: expected {SHORTEST_SECRET} characters at least, or nobody could trust the messages"
     if _lies_in(state_dir, temp_dir):
         yield (
             f"[daemon] state_dir {state_dir} is, or lies in, [download] temp_dir {temp_dir}, where aria2 may write: "

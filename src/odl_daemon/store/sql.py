@@ -21,6 +21,7 @@ from odl_daemon.store.keys import Keys
 from odl_daemon.store.leases import Leases
 from odl_daemon.store.listing import Listing
 from odl_daemon.store.locks import Locks
+from odl_daemon.store.outbox import SqlOutbox
 from odl_daemon.store.schema import prepare
 from odl_daemon.store.strangers import Strangers
 from odl_daemon.store.usage import Usage
@@ -54,6 +55,8 @@ class SqlStore:
         self._journal = Journal(self._lanes)
         self._locks = Locks(self._lanes)
         self._usage = Usage(self._lanes)
+        self.outbox = SqlOutbox(self._lanes)
+        """ports.Outbox."""
         self.keys = Keys(self._lanes)
         """ports.KeyStore."""
         self._open = AsyncExitStack()
