@@ -138,6 +138,15 @@ class Desk:
         """The newest first, with live progress where this daemon works on them."""
         return [self.news.overlaid(task) for task in await self._store.tasks(which, limit, before)]
 
+    async def moved(self, since: int, seconds: float) -> int:
+        """Returns as soon as a task has moved that this daemon knows of, or after so many seconds; the number is for
+        the next time. 0 has seen nothing yet."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.news.moved(since)
+        except TimeoutError:
+            return since
+
     async def why(self, task_id: int) -> str:
         """The rule that a task waits for, as a sentence. Raises NoTask."""
         found = await self._find([task_id])
