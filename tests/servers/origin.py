@@ -7,7 +7,7 @@ import hashlib
 import random
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -45,6 +45,8 @@ class Page:
     """Close the connection on HEAD without a word."""
     raw: bytes | None = None
     """Send this instead of everything."""
+    pour: Callable[[], AsyncIterator[bytes]] | None = None
+    """Send what it yields instead of everything, as long as anybody listens."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ class Origin:
         if page.raw is not None:
             writer.write(page.raw)
             await writer.drain()
+            return False
+        if page.pour is not None:
+            async for piece in page.pour():
+                writer.write(piece)
+                await writer.drain()
             return False
         first, body, answer = _choose(page, method, headers)
         writer.write(answer)
