@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -23,7 +25,7 @@ from tests.conftest import StartDaemon
 from tests.servers.daemon import Daemon
 from tests.servers.dns import NameServer
 from tests.servers.forbidden import GOOD, Forbidden
-from tests.servers.origin import Origin, Page, content
+from tests.servers.origin import Origin, Page, content, sha256
 from tests.servers.seafile import SeafServer
 
 DATA = content(10_000)
@@ -105,6 +107,33 @@ async def test_no_name_leads_inside(
     assert not came.refusals
     blocks = json.loads((await daemon.odl("blocks", "--json", "--limit", "1000")).out)
     assert {*NAMES, *ALIASES} - {block["host"] for block in blocks} <= {"mixed-good.test", "rebinds.test", "empty.test"}
+
+
+async def test_mirrors_and_lists_that_a_server_names_lead_no_further(
+    start_daemon: StartDaemon, sqlite: Table, forbidden: Forbidden
+) -> None:
+    """Mirrors in a header (RFC 6249), a metalink, a torrent with a web seed: files like any others."""
+    data = content(44 << 20)  # so large that it comes in two parts, each of which could be a mirror's
+    inner = f"http://127.0.0.1:{forbidden.port}/large"
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    metalink = (
+        '<?xml version="1.0" encoding="UTF-8"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="x">'
+        f"<size>10</size><url>{inner}</url></file></metalink>"
+    ).encode()
+    torrent = b"d4:infod6:lengthi10e4:name1:x12:piece lengthi16384e6:pieces20:%be8:url-list%d:%be" % (
+        *(b"a" * 20, len(inner), inner.encode()),
+    )
+    async with Origin(host=GOOD) as origin:
+        daemon = await guarded(start_daemon, sqlite, forbidden)
+        mirrors = ", ".join(f"<{inner}?{number}>; rel=duplicate; pri=1" for number in range(3))
+        origin.pages["/large"] = Page(data, etag='"1"', headers={"Link": mirrors, "Digest": f"SHA-256={digest}"})
+        origin.pages["/x.meta4"] = Page(metalink, headers={"Content-Type": "application/metalink4+xml"})
+        origin.pages["/x.torrent"] = Page(torrent, headers={"Content-Type": "application/x-bittorrent"})
+        links = [origin.url(path, host=GOOD) for path in origin.pages]
+        tasks = await daemon.finish(*await daemon.add(*links))
+    assert [task["sha256"] for task in tasks] == [sha256(each) for each in (data, metalink, torrent)], tasks
+    assert forbidden.heard == 0
+    assert json.loads((await daemon.odl("blocks", "--json")).out) == []  # nobody has even tried
 
 
 @pytest.mark.parametrize("exception", ["", "*"])

@@ -433,6 +433,20 @@ async def test_no_secret_of_a_link_is_in_a_sentence(bench: Bench, origin: Origin
     assert "swordfish" not in sentence
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_what_one_server_is_told_no_other_is(bench: Bench, origin: Origin, host: str) -> None:
+    """Neither the login of a link nor the link itself, nor a cookie of the first server."""
+    async with Origin() as other:
+        headers = {"Location": other.url("/x", host=host), "Set-Cookie": "a=secret"}
+        origin.pages["/a"] = Page(status=302, headers=headers)
+        other.pages["/x"] = Page(content(1000))
+        await bench.fetch(bench.task(origin.url("/a?token=secret").replace("//", "//ann:secret@", 1)))
+        assert "authorization" in origin.asked[-1].headers
+        for asked in other.asked:
+            assert not {"authorization", "referer", "proxy-authorization"} & asked.headers.keys(), asked
+            assert host == "127.0.0.1" or "cookie" not in asked.headers, asked  # cookies know no ports
+
+
 async def test_outside_a_namespace_it_works_too(root: Path, origin: Origin) -> None:
     origin.pages["/x"] = Page(content(MIB))
     async with benched(root, isolation=Isolation.PROXY_ONLY) as bench:

@@ -35,6 +35,8 @@ from odl_daemon.ports import Remedy
             Remedy.NONE,
         ),
         (1, "Redirect to file:///etc/passwd failed. It may not be a valid URI.", Reason.PROTOCOL_ERROR, Remedy.NONE),
+        (1, "Content-Length must be positive integer", Reason.PROTOCOL_ERROR, Remedy.RETRY),
+        (1, "Transfer encoding rot13 is not supported.", Reason.PROTOCOL_ERROR, Remedy.RETRY),
         (1, "gopher is not supported yet.", Reason.PROTOCOL_ERROR, Remedy.NONE),
         (2, "Timeout.", Reason.TIMEOUT, Remedy.RETRY),
         (5, "Too slow", Reason.STALLED, Remedy.RETRY),

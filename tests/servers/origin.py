@@ -7,7 +7,7 @@ import hashlib
 import random
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -47,6 +47,8 @@ class Page:
     """Send this instead of everything."""
     then: Page | None = None
     """The page that lies there after the first GET."""
+    pour: Callable[[], AsyncIterator[bytes]] | None = None
+    """Send what it yields instead of everything, as long as anybody listens."""
 
 
 def bomb(length: int = 10**16, *, then: Page | None = None, honest: bool = False) -> Page:
@@ -145,6 +147,11 @@ class Origin:
         if page.raw is not None:
             writer.write(page.raw)
             await writer.drain()
+            return False
+        if page.pour is not None:
+            async for piece in page.pour():
+                writer.write(piece)
+                await writer.drain()
             return False
         first, body, answer = _choose(page, method, headers)
         writer.write(answer)

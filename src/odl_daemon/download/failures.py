@@ -129,7 +129,11 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], Reason, Remedy, str], ...]] = (
         "{host} sends us on to a link that is neither http nor https",
     ),
     (
-        re.compile(r"Bad status|Bad chunk|chunk size|Invalid|too large|No status line|header", re.IGNORECASE),
+        re.compile(
+            r"Bad status|Bad chunk|chunk size|Invalid|too large|No status line|header"
+            r"|must be positive integer|Transfer encoding",
+            re.IGNORECASE,
+        ),
         Reason.PROTOCOL_ERROR,
         Remedy.RETRY,
         "{host} sent something that cannot be understood",
