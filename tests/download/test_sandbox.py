@@ -26,6 +26,7 @@ from tests.guard.diallers import OpenDialler
 
 from odl_daemon.download import sandbox as sandbox_module
 from odl_daemon.download.conf import memory_for
+from odl_daemon.download.control import Control
 from odl_daemon.download.isolation import command
 from odl_daemon.download.lock import locked
 from odl_daemon.download.proxy import Proxy
@@ -124,6 +125,37 @@ async def test_a_cancelled_owner_leaves_nothing_behind(opened: Opening, isolatio
         await up.wait()
         owner.cancel()
     assert not processes(mark)
+
+
+async def test_what_a_keeper_says_after_its_start_was_cancelled_is_no_nonsense() -> None:
+    distrusted: list[str] = []
+    ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = descriptors()
+    control = Control(ours, distrust=lambda: distrusted.append("killed"))
+    with keepers, contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await control.begin({})
+        with socket.socket() as door:
+            said = json.dumps({"listening": True, "proxy_port": 1, "rpc_port": 2}).encode()
+            socket.send_fds(keepers, [said], [door.fileno()])
+        keepers.send(b'{"ready": true}')
+        await until(lambda: hasattr(control, "listener"))
+        await asyncio.sleep(0)
+    control.close()
+    assert not distrusted
+    assert descriptors() == before - 2
+
+
+async def test_sockets_that_come_with_nonsense_are_closed() -> None:
+    distrusted: list[str] = []
+    ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control = Control(ours, distrust=lambda: distrusted.append("killed"))
+    before = descriptors()
+    with keepers, socket.socket() as door:
+        socket.send_fds(keepers, [b"{}"], [door.fileno()])
+        await until(lambda: bool(distrusted))
+        assert descriptors() == before + 1
+    control.close()
 
 
 @both
