@@ -160,6 +160,7 @@ class House:
             obstacle=self._dispatcher.obstacle,
             preflight=preflight,
             rival=lambda: self._rival.sighting,
+            away=lambda: store.away,
         )
         self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
         self._take_over = config.intake.take_over == "start"

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from odl_daemon.engine.keyring import PREFIX, Keyring
 from odl_daemon.intake.http.trouble import away, not_signed_in
@@ -36,9 +36,9 @@ class Doorman:
 
     async def visitor(self, request: web.Request) -> Visitor:
         """Who sends this request. Raises Trouble if nobody known does."""
-        shown = request.headers.get("Authorization")
-        if shown is not None:
-            principal = await self.recognise(_token(shown))
+        token = _token(request)
+        if token is not None:
+            principal = await self.recognise(token)
             return Visitor(principal, by_cookie=False) if principal else _nobody()
         principal = await self.keyring.recognise(request.cookies.get(COOKIE, ""), KeyKind.SESSION)
         if principal is None and self._accounts is not None:
@@ -46,7 +46,7 @@ class Doorman:
                 principal = await self._accounts.by_cookies(request.cookies)
             except AccountsAway as trouble:
                 raise away(str(trouble)) from trouble
-        return Visitor(self._with_role(principal), by_cookie=True) if principal else _nobody()
+        return Visitor(self.with_role(principal), by_cookie=True) if principal else _nobody()
 
     async def recognise(self, token: str) -> Principal | None:
         """Whose token this is: ours, or of the Seafile server. Raises Trouble if that cannot be told now."""
@@ -57,9 +57,10 @@ class Doorman:
                 principal = await self._accounts.by_token(token)
             except AccountsAway as trouble:
                 raise away(str(trouble)) from trouble
-        return self._with_role(principal) if principal else None
+        return self.with_role(principal) if principal else None
 
-    def _with_role(self, principal: Principal) -> Principal:
+    def with_role(self, principal: Principal) -> Principal:
+        """With what the settings say of him."""
         return replace(principal, admin=True) if principal.owner in self._admins else principal
 
 
@@ -67,7 +68,8 @@ def _nobody() -> Visitor:
     raise not_signed_in()
 
 
-def _token(header: str) -> str:
-    """Out of `Bearer <token>`, or `Token <token>` as the Seafile server's clients say it."""
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() in ("bearer", "token") else ""
+def _token(request: web.Request) -> str | None:
+    """Out of `Bearer <token>`, or `Token <token>` as the Seafile server's clients say it; None if none is shown. A web
+    server before us may have asked for a password of its own: that is nobody's here."""
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return token.strip() if scheme.lower() in ("bearer", "token") else None

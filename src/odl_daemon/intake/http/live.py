@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from odl_daemon.engine.desk import Desk
-from odl_daemon.model.shown import as_json
+from odl_daemon.model.shown import as_json, moment_as_json
 from odl_daemon.model.tabs import tab_counts
 from odl_daemon.model.task import Phase, Task
+from odl_daemon.model.waiting import Wait
+
+log = logging.getLogger(__name__)
 
 TICK: Final = 1.0
 """Seconds between two pieces."""
@@ -24,8 +28,8 @@ KEPT: Final = 60
 MOST: Final = 500
 """Tasks in one piece; if more moved, the list is to be read anew."""
 
-BREATH: Final = 15.0
-"""Seconds until a word that means nothing keeps a silent connection alive."""
+ANSWER_LIMIT: Final = 5.0
+"""Seconds that a piece waits for the database: figures go on without it."""
 
 EVERYBODY: Final = ""
 
@@ -33,58 +37,101 @@ EVERYBODY: Final = ""
 class Audience:
     """All who watch the same owner's tasks, or everybody's."""
 
-    def __init__(self, life: str) -> None:
-        self._life = life
+    def __init__(self) -> None:
+        self._life = secrets.token_hex(4)
         self._number = 0
-        self._pieces: deque[tuple[int, bytes]] = deque(maxlen=KEPT)
+        self._pieces: deque[bytes] = deque(maxlen=KEPT)
         self._news = asyncio.Event()
+        self._before: Mapping[int, Task] = {}
+        """What the last piece was made of."""
         self.members = 0
         self.moved: dict[int, Task] = {}
         self.too_many = False
         self.recount = False
 
+    # --- for Live
+
     def note(self, task: Task) -> None:
         """This task has moved."""
-        before = self.moved.get(task.id)
+        before = self.moved.get(task.id) or self._before.get(task.id)
         self.recount = self.recount or before is None or before.phase is not task.phase
         if len(self.moved) < MOST or task.id in self.moved:
             self.moved[task.id] = task
         else:
             self.too_many = True
 
+    def taken(self) -> list[Task]:
+        """What has moved since the last time."""
+        self._before, self.moved = self.moved, {}
+        return list(self._before.values())
+
     def give(self, events: str) -> None:
         """One more piece for all."""
         self._number += 1
-        piece = f"id: {self._life}-{self._number}\n{events}".encode(errors="replace")
-        self._pieces.append((self._number, piece))
+        self._pieces.append(f"{self.mark(self._number)}{events}".encode(errors="replace"))
         self._news.set()
         self._news = asyncio.Event()
 
-    async def pieces(self, last: str) -> AsyncIterator[bytes]:
-        """From the one after `last` on, for ever; now and then a word that means nothing."""
-        seen = self._resumed(last)
-        if seen is None:
-            seen = self._number
-            yield _event("reset", {}) if last else b""
-        while True:
-            news = self._news
-            for number, piece in list(self._pieces):
-                if number > seen:
-                    seen = number
-                    yield piece
-            try:
-                async with asyncio.timeout(BREATH):
-                    await news.wait()
-            except TimeoutError:
-                yield b": still here\n\n"
+    # --- for those who watch
 
-    def _resumed(self, last: str) -> int | None:
+    @property
+    def newest(self) -> int:
+        """The number of the last piece; 0 if there was none."""
+        return self._number
+
+    @property
+    def oldest(self) -> int:
+        """The number of the first piece that is still kept, or will be."""
+        return self._number - len(self._pieces) + 1
+
+    def piece(self, number: int) -> bytes:
+        """One that is kept."""
+        return self._pieces[number - self.oldest]
+
+    def mark(self, number: int) -> str:
+        """By which whoever comes back says how far he had come."""
+        return f"id: {self._life}-{number}\n"
+
+    def read(self, mark: str) -> int | None:
         """The number of the last piece that somebody has seen; None if he missed more than is kept."""
-        life, _, number = last.rpartition("-")
-        if life != self._life or not number.isascii() or not number.isdecimal():
+        life, _, number = mark.rpartition("-")
+        if life != self._life or not (number.isascii() and number.isdecimal() and len(number) < 20):
             return None
-        oldest = self._pieces[0][0] if self._pieces else self._number + 1
-        return int(number) if oldest - 1 <= int(number) <= self._number else None
+        return int(number) if self.oldest - 1 <= int(number) <= self._number else None
+
+    async def more(self) -> None:
+        """Returns when there is a new piece."""
+        await self._news.wait()
+
+
+class Watch:
+    """One who watches, and how far he has come."""
+
+    def __init__(self, audience: Audience, last: str, now: str) -> None:
+        """`last` is the mark of the last piece that he has seen, or ""."""
+        self._audience = audience
+        seen = audience.read(last)
+        self._missed = bool(last) and seen is None
+        self._seen = audience.newest if seen is None else seen
+        self._now = now
+
+    def greeting(self) -> bytes:
+        hello = f"retry: 2000\n{self._audience.mark(self._seen)}{_event('hello', {'now': self._now})}"
+        return f"{hello}{_event('reset', {}) if self._missed else ''}".encode()
+
+    async def next(self, within: float) -> bytes:
+        """The next piece, as soon as there is one; nothing if none comes within so many seconds."""
+        if self._seen >= self._audience.newest:
+            try:
+                async with asyncio.timeout(within):
+                    await self._audience.more()
+            except TimeoutError:
+                return b""
+        if self._seen + 1 < self._audience.oldest:  # he reads more slowly than it comes
+            self._seen = self._audience.newest
+            return f"{self._audience.mark(self._seen)}{_event('reset', {})}".encode()
+        self._seen += 1
+        return self._audience.piece(self._seen)
 
 
 class Live:
@@ -93,7 +140,6 @@ class Live:
     def __init__(self, desk: Desk, tick: float = TICK) -> None:
         self._desk = desk
         self._tick = tick
-        self._life = secrets.token_hex(4)
         self._audiences: dict[str, Audience] = {}
 
     @property
@@ -106,18 +152,20 @@ class Live:
             while True:
                 await asyncio.sleep(self._tick)
                 for owner, audience in list(self._audiences.items()):
-                    if audience.moved or audience.too_many:
-                        await self._give(owner, audience)
+                    if audience.moved:
+                        await self._give_what_moved(owner, audience)
 
     @contextmanager
-    def _joined(self, owner: str) -> Iterator[Audience]:
-        audience = self._audiences.setdefault(owner, Audience(self._life))
+    def watching(self, owner: str, last: str) -> Iterator[Watch]:
+        """Follows what moves of this owner's, or with EVERYBODY of all; `last` is the mark of the last piece that was
+        seen, or ""."""
+        audience = self._audiences.setdefault(owner, Audience())
         audience.members += 1
         try:
-            yield audience
+            yield Watch(audience, last, moment_as_json(self._desk.clock()))
         finally:
             audience.members -= 1
-            if not audience.members and owner != EVERYBODY:
+            if not audience.members:
                 self._leave_later(owner, audience)
 
     def _leave_later(self, owner: str, audience: Audience) -> None:
@@ -129,45 +177,47 @@ class Live:
 
         asyncio.get_running_loop().call_later(KEPT * self._tick, leave)
 
-    @asynccontextmanager
-    async def watching(self, owner: str, last: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Server-sent events of what moves of this owner's, or with EVERYBODY of all; `last` is the id of the last
-        piece that was seen, or ""."""
-        with self._joined(owner) as audience:
-            yield audience.pieces(last)
-
     def _heard(self, task: Task) -> None:
         for owner in (task.owner, EVERYBODY):
             audience = self._audiences.get(owner)
             if audience is not None:
                 audience.note(task)
 
+    # --- making pieces
+
+    async def _give_what_moved(self, owner: str, audience: Audience) -> None:
+        try:
+            await self._give(owner, audience)
+        except Exception:  # the others go on watching, and the daemon working
+            log.exception("the live view broke")
+
     async def _give(self, owner: str, audience: Audience) -> None:
-        moved, too_many, recount = audience.moved, audience.too_many, audience.recount
-        audience.moved, audience.too_many, audience.recount = {}, False, False
-        events = _text("reset", {}) if too_many else await self._tasks(list(moved.values()))
+        moved, too_many, recount = audience.taken(), audience.too_many, audience.recount
+        audience.too_many, audience.recount = False, False
+        events = _event("reset", {}) if too_many else await self._tasks(moved)
         if recount or too_many:
-            events += _text("counts", await self._counts(owner))
+            events += await self._counts(owner, audience)
         audience.give(events)
 
     async def _tasks(self, tasks: list[Task]) -> str:
-        waits = await self._desk.waits([task for task in tasks if task.phase in _WAITING])
-        return _text("tasks", {"tasks": [as_json(task, waits.get(task.id)) for task in tasks]})
+        waits: Mapping[int, Wait] = {}
+        if not self._desk.away():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_LIMIT):
+                    waits = await self._desk.waits([task for task in tasks if task.phase in _WAITING])
+        return _event("tasks", {"tasks": [as_json(task, waits.get(task.id)) for task in tasks]})
 
-    async def _counts(self, owner: str) -> dict[str, int]:
-        phases: dict[Phase, int] = {}
-        for counts in (await self._desk.counts(owner)).values():
-            for phase, count in counts.items():
-                phases[phase] = phases.get(phase, 0) + count
-        return tab_counts(phases)
+    async def _counts(self, owner: str, audience: Audience) -> str:
+        if not self._desk.away():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_LIMIT):
+                    return _event("counts", tab_counts(await self._desk.phases(owner)))
+        audience.recount = True
+        return ""
 
 
 _WAITING: Final = frozenset({Phase.WAITING, Phase.QUEUED, Phase.PAUSED})
 
 
-def _event(name: str, content: object) -> bytes:
-    return _text(name, content).encode(errors="replace")
-
-
-def _text(name: str, content: object) -> str:
+def _event(name: str, content: object) -> str:
     return f"event: {name}\ndata: {json.dumps(content, ensure_ascii=False, separators=(',', ':'))}\n\n"

@@ -7,14 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from aiohttp import web
-
 from odl_daemon import __version__
 from odl_daemon.engine.desk import Desk
 from odl_daemon.intake.http import models
-from odl_daemon.intake.http.doorman import COOKIE, Doorman
 from odl_daemon.intake.http.endpoint import Asked, Endpoint, Role
-from odl_daemon.intake.http.trouble import not_signed_in
 from odl_daemon.intake.spoken import limit_as_json
 from odl_daemon.model.keys import Principal
 from odl_daemon.model.tabs import tab_counts
@@ -35,9 +31,8 @@ class Place:
 class PeopleApi:
     """Everything about users."""
 
-    def __init__(self, desk: Desk, doorman: Doorman, place: Place) -> None:
+    def __init__(self, desk: Desk, place: Place) -> None:
         self._desk = desk
-        self._doorman = doorman
         self._place = place
 
     def endpoints(self) -> list[Endpoint]:
@@ -45,7 +40,6 @@ class PeopleApi:
         return [
             Endpoint("GET", "/api/v1/me", "Who asks", self.me, models.Me),
             Endpoint("GET", "/api/v1/limits", "What the user may take, and what is left", self.limits, models.Limits),
-            Endpoint("DELETE", "/api/v1/session", "Sign this browser out", self.sign_out, models.Nothing),
             Endpoint(
                 "GET", "/api/v1/admin/limits", "Everybody's limits", self.all_limits, models.AllLimits, role=admin
             ),
@@ -79,17 +73,6 @@ class PeopleApi:
         (limit,) = await self._desk.limits(asked.principal.owner)
         return limit_as_json(limit)
 
-    async def sign_out(self, asked: Asked) -> object:
-        await self._doorman.keyring.sign_out(asked.request.cookies.get(COOKIE, ""))
-        return {}
-
-    async def sign_in(self, body: models.SignIn) -> tuple[str, Principal]:
-        """A new session for whoever shows a key. Raises Trouble."""
-        signed_in = await self._doorman.keyring.sign_in(body.token)
-        if signed_in is None:
-            raise not_signed_in()
-        return signed_in
-
     # --- admins
 
     async def all_limits(self, asked: Asked) -> object:
@@ -104,8 +87,3 @@ class PeopleApi:
         every = await asyncio.to_thread(self._place.blocks)
         found = (block for block in every if query.owner in ("", block["owner"]))
         return {"blocks": list(islice(found, query.limit))}
-
-
-def set_session(answer: web.Response, session: str, *, path: str, secure: bool) -> None:
-    """Hands the browser its key, where no script can read it and no other site can have it sent."""
-    answer.set_cookie(COOKIE, session, max_age=30 * 86400, path=path, httponly=True, samesite="Strict", secure=secure)

@@ -1,31 +1,17 @@
-"""What every request must pass, and what every answer carries: names, sites, pace and headers."""
+"""What every request must pass: names, sites and pace."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from odl_daemon.intake.http.doorman import Visitor
 from odl_daemon.intake.http.trouble import cross_site, too_fast, wrong_host
-
-HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cache-Control": "no-store",
-    "Server": "odl-daemon",
-}
 
 LONGEST_PATH: Final = 8192
 """Characters of a path with its query."""
@@ -44,13 +30,53 @@ class Names:
     that name; an address, or localhost, can be no such name."""
 
     def __init__(self, public_url: str) -> None:
-        self._public = (urlsplit(public_url).hostname or "").lower()
+        self._public = _parts(public_url)
 
-    def check(self, request: web.Request) -> None:
+    def check_host(self, request: web.Request) -> None:
         """Raises Trouble if the request is meant for somebody else."""
-        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
-        if host.lower() not in ("localhost", self._public) and not _is_address(host):
+        host = _host_of(request)
+        if not host or (host not in ("localhost", self._public.hostname) and not _is_address(host)):
             raise wrong_host()
+
+    def check_site(self, request: web.Request) -> None:
+        """Raises Trouble if a request that changes something, by the cookie of a browser, may be another site's doing:
+        such a site can neither set a header of its own nor hide where it is."""
+        if request.method in SAFE_METHODS:
+            return
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if not self._is_ours(request) or site != "same-origin" or request.headers.get("X-Odl") != "1":
+            raise cross_site()
+
+    def _is_ours(self, request: web.Request) -> bool:
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None:
+            return True
+        return self._is_public(origin) or _parts(origin).netloc.lower() == request.headers.get(hdrs.HOST, "").lower()
+
+    def _is_public(self, origin: str) -> bool:
+        parts, public = _parts(origin), self._public
+        return bool(public.netloc) and (parts.scheme, parts.netloc.lower()) == (public.scheme, public.netloc.lower())
+
+    def way_of_cookies(self, request: web.Request) -> tuple[str, bool]:
+        """For which paths a browser's key is, and whether it is for TLS alone. Behind a web server both follow from the
+        public URL, also where that server passes on another name."""
+        if _host_of(request) == self._public.hostname or self._is_public(request.headers.get(hdrs.ORIGIN, "")):
+            return self._public.path.rstrip("/") or "/", self._public.scheme == "https"
+        return "/", False
+
+
+def _host_of(request: web.Request) -> str:
+    return _parts(f"//{request.headers.get(hdrs.HOST, '')}").hostname or ""
+
+
+def _parts(url: str) -> SplitResult:
+    """Of an address that a stranger may have made up: nothing of one that cannot be read."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts
 
 
 def _is_address(host: str) -> bool:
@@ -58,18 +84,6 @@ def _is_address(host: str) -> bool:
         ipaddress.ip_address(host)
         return True
     return False
-
-
-def check_site(request: web.Request, visitor: Visitor | None) -> None:
-    """Raises Trouble if a request that changes something, by the cookie of a browser, may be another site's doing:
-    such a site can neither set a header of its own nor hide where it is."""
-    if request.method in SAFE_METHODS or (visitor is not None and not visitor.by_cookie):
-        return
-    origin = request.headers.get("Origin", "")
-    from_elsewhere = origin not in ("",) and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower()
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if from_elsewhere or site != "same-origin" or request.headers.get("X-Odl") != "1":
-        raise cross_site()
 
 
 class Pace:
@@ -98,5 +112,7 @@ def client_address(request: web.Request, trusted: Collection[str]) -> str:
     address = str(peer[0]) if isinstance(peer, tuple) else "unix"
     if address not in trusted:
         return address
-    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return told if _is_address(told) else address
+    # the proxy's own word is the last one, in a line of its own or behind what the client said
+    told = ",".join(request.headers.getall("X-Forwarded-For", []))
+    last = told.rpartition(",")[2].strip()
+    return last if _is_address(last) else address

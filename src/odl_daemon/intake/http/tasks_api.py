@@ -74,15 +74,8 @@ class TasksApi:
         return {
             "tasks": [as_json(task, waits.get(task.id)) for task in page],
             "next": page[-1].id if more else None,
-            "counts": await self._counts(owner),
+            "counts": tab_counts(await self._desk.phases(owner)),
         }
-
-    async def _counts(self, owner: str) -> dict[str, int]:
-        phases: dict[Phase, int] = {}
-        for counts in (await self._desk.counts(owner)).values():
-            for phase, count in counts.items():
-                phases[phase] = phases.get(phase, 0) + count
-        return tab_counts(phases)
 
     async def show(self, asked: Asked) -> object:
         task = await self._own(asked)
