@@ -225,6 +225,7 @@ class House:
             doors.append(group.create_task(self._http.serve(), name="HTTP door"))
         if self._events is not None:
             doors.append(group.create_task(self._events.serve(), name="events door"))
+        await self._control.open.wait()
         manager.ready(f"{self._name} is working")
         log.info("%s is working", self._name)
         await stop.asked.wait()
