@@ -163,6 +163,7 @@ def test_what_we_ask_ourselves_is_what_was_judged(text: str) -> None:
         assert noting.asked == {"somebody": [_judged(link)]}
 
 
+@settings(deadline=None)
 @given(_links)
 def test_what_aria2_is_handed_is_what_was_judged_also_of_a_row_that_somebody_typed(text: str) -> None:
     for link in _accepted([text]):

@@ -93,6 +93,7 @@ async def _connected(address: Address) -> None:
 
 
 @pytest.mark.parametrize("wrap", _WRAPPED.values(), ids=_WRAPPED)
+@settings(deadline=None)
 @given(address=_forbidden)
 def test_wrapped_it_stays_forbidden(wrap: Callable[[int], int], address: IPv4Address) -> None:
     assert special(address)
@@ -100,6 +101,7 @@ def test_wrapped_it_stays_forbidden(wrap: Callable[[int], int], address: IPv4Add
 
 
 @pytest.mark.parametrize("write", _WAYS.values(), ids=_WAYS)
+@settings(deadline=None)
 @given(address=_forbidden)
 def test_a_link_to_it_is_refused_or_names_an_address_that_is(write: Writes, address: IPv4Address) -> None:
     try:
