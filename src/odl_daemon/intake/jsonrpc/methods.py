@@ -119,13 +119,18 @@ class Methods:
         if not client.place.library:
             raise Fault(FAILED, "the RPC address names no library: add ?library=ID to it")
         request = Request(
-            client.owner, client.place.library, wanted.folder, link.url, wanted.name, link.kind, mkdir=True
+            owner=client.owner,
+            library=client.place.library,
+            path=wanted.folder,
+            url=link.url,
+            name=wanted.name,
+            kind=link.kind,
+            mkdir=True,
+            paused=wanted.paused,
         )
         (task,) = await self._desk.submit([request])
         if isinstance(task, Refusal):
             raise Fault(FAILED, task.sentence)
-        if wanted.paused:
-            await self._wish(client, task, Wish.PAUSE)
         return gids.gid_of(task.id)
 
     # --- steering
