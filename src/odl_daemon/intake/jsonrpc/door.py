@@ -75,6 +75,11 @@ class Door:
             web.options(PATH, self.preflight),
         ]
 
+    @property
+    def talks(self) -> int:
+        """How many websockets are open."""
+        return len(self._talks)
+
     async def hang_up(self, app: web.Application) -> None:
         """Ends every websocket in order: for `app.on_shutdown`."""
         async with asyncio.TaskGroup() as group:
@@ -108,7 +113,7 @@ class Door:
                 Fault(INVALID_REQUEST, "Invalid Request. Calls come by POST or by websocket."),
                 {"Allow": "OPTIONS, POST"},
             )
-        if len(self._talks) >= MOST_SOCKETS:
+        if self.talks >= MOST_SOCKETS:
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, Fault(AWAY, "too many websockets: try again later"))
         try:
             place = self._place(request)

@@ -21,9 +21,6 @@ _TOLD_OF: Final[Mapping[Phase, str]] = {
     Phase.FAILED: "aria2.onDownloadError",
     Phase.EXPIRED: "aria2.onDownloadError",
 }
-"""News tells of a task in one of these phases only when it has just come into it: figures are told of tasks that are
-being fetched or put into the library."""
-
 NOTICES: Final = list(dict.fromkeys(_TOLD_OF.values()))
 
 
@@ -36,17 +33,23 @@ class Ear:
         self._waiting: dict[tuple[str, int], None] = {}
         """In their order; the same of the same task is said once."""
         self._something = asyncio.Event()
+        self._queued: set[int] = set()
+        """Tasks whose start was told: until their first byte is written down, news tells of figures of theirs, too."""
         self.owner = ""
         """Whose tasks it is told of; "" until he has shown who he is."""
 
     def hear(self, task: Task) -> None:
         """Takes a task that has moved."""
+        if task.phase is not Phase.QUEUED:
+            self._queued.discard(task.id)
         method = _TOLD_OF.get(task.phase)
-        if method is None or not self.owner or task.owner != self.owner:
+        if method is None or not self.owner or task.owner != self.owner or task.id in self._queued:
             return
         if len(self._waiting) >= MOST_WAITING:
             self._cut_off()
             return
+        if task.phase is Phase.QUEUED:
+            self._queued.add(task.id)
         self._waiting[method, task.id] = None
         self._something.set()
 
