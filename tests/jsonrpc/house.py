@@ -151,7 +151,7 @@ async def _serving(house: House) -> AsyncIterator[None]:
     app = web.Application()
     app.add_routes(house.door.routes)
     app.on_shutdown.append(house.door.hang_up)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -177,10 +177,8 @@ async def test_a_user_without_a_name_is_nobody(house: House, ann: Client) -> Non
 
 async def test_users_do_not_see_each_others_tasks(house: House, ann: Client, bob: Client) -> None:
     gid = await ann.call("aria2.addUri", ["http://h/slow/a"], {"pause": "true"})
-    one = (
-        "tellStatus remove forceRemove pause forcePause unpause getUris getFiles getServers getPeers getOption"
-        " removeDownloadResult"
-    ).split()
+    one = ["tellStatus", "remove", "forceRemove", "pause", "forcePause", "unpause", "removeDownloadResult"]
+    one += ["getUris", "getFiles", "getServers", "getPeers", "getOption"]
     for method in one:
         for asked in (gid, gid[:5]):
             theirs = await bob.post(bob.request(f"aria2.{method}", asked))

@@ -66,10 +66,21 @@ THE_SAME: list[object] = [
     *(call(f"aria2.{each}", NOBODY) for each in ("tellStatus", "remove", "forceRemove", "pause", "forcePause")),
     *(call(f"aria2.{each}", NOBODY) for each in ("unpause", "removeDownloadResult", "getOption")),
     *(call("aria2.tellStatus", each) for each in ("", "zz", "0" * 17, "abc")),
-    *(call("aria2.tellWaiting", *each) for each in ([0], ["0", 1], [0, "1"], [0, -1], [0, 1, "k"], [0, 10], [-1, 10])),
+    call("aria2.tellWaiting", 0),
+    call("aria2.tellWaiting", "0", 1),
+    call("aria2.tellWaiting", 0, "1"),
+    call("aria2.tellWaiting", 0, -1),
+    call("aria2.tellWaiting", 0, 1, "k"),
+    call("aria2.tellWaiting", 0, 10),
+    call("aria2.tellWaiting", -1, 10),
     call("aria2.tellStopped", 0, 10),
-    *(call("aria2.addUri", *each) for each in ([[]], ["http://h/"], [["http://h/"], 5], [[7]])),
-    *(call("aria2.addUri", ["http://h/"], *each) for each in ([{"pause": "perhaps"}], [{}, "x"], [{}, -1])),
+    call("aria2.addUri", []),
+    call("aria2.addUri", [7]),
+    call("aria2.addUri", "http://h/"),
+    call("aria2.addUri", ["http://h/"], 5),
+    call("aria2.addUri", ["http://h/"], {"pause": "perhaps"}),
+    call("aria2.addUri", ["http://h/"], {}, "x"),
+    call("aria2.addUri", ["http://h/"], {}, -1),
     call("aria2.getGlobalStat"),
     call("aria2.pauseAll"),
     call("aria2.forcePauseAll"),
@@ -144,15 +155,15 @@ async def test_tasks_are_told_of_in_the_same_shapes(aria2: Client, ann: Client, 
 
 async def _struct(client: Client, gid: str, status: str) -> dict[str, Any]:
     """The task when it is there; of one that runs, when its length is known."""
+    struct: dict[str, Any] = {}
 
-    async def look() -> dict[str, Any] | None:
-        struct: dict[str, Any] = await client.call("aria2.tellStatus", gid)
-        there = struct["status"] == status and (status != "active" or struct["totalLength"] != "0")
-        return struct if there else None
+    async def look() -> bool:
+        struct.clear()
+        struct.update(await client.call("aria2.tellStatus", gid))
+        return struct["status"] == status and (status != "active" or struct["totalLength"] != "0")
 
-    found = await until(look, what=f"{status} of {client.url}")
-    assert found is not None
-    return found
+    await until(look, what=f"{status} of {client.url}")
+    return struct
 
 
 def shape(words: Any) -> Any:

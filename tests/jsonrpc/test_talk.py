@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from odl_daemon.intake.jsonrpc import notices, talk
+from odl_daemon.intake.jsonrpc import door, notices, talk
 from odl_daemon.model.task import Phase
 from tests.acceptance.until import until
+from tests.engine.plays import claimed
 from tests.jsonrpc.conftest import Client
 from tests.jsonrpc.house import House
 
@@ -171,7 +172,7 @@ async def test_a_client_that_does_not_listen_is_cut_off(
     monkeypatch.setattr(notices, "MOST_WAITING", 10)
     link = f"http://h/{'x' * 4000}"
     await ann.call("system.multicall", [ann.inner("aria2.addUri", [link + str(n)], {"pause": 1}) for n in range(60)])
-    reader, writer = await asyncio.open_connection("127.0.0.1", house.port, limit=1024)
+    _unread, writer = await asyncio.open_connection("127.0.0.1", house.port, limit=1024)
     writer.write(_handshake() + _frame(_many(ann)))
     await writer.drain()
     await until(lambda: house.door.talks == 1)
@@ -221,8 +222,6 @@ async def test_a_client_that_vanishes_is_forgotten(house: House, ann: Client) ->
 
 
 async def test_only_so_many_are_let_in(house: House, ann: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from odl_daemon.intake.jsonrpc import door
-
     monkeypatch.setattr(door, "MOST_SOCKETS", 1)
     async with opened(ann):
         with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
@@ -241,8 +240,6 @@ async def test_a_daemon_that_stops_ends_its_talks_in_order(house: House, ann: Cl
 
 
 def test_the_same_is_said_once_and_too_much_is_not_kept() -> None:
-    from tests.engine.plays import claimed
-
     cut: list[int] = []
     ear = notices.Ear(lambda: cut.append(1))
     ear.owner = "local"

@@ -60,11 +60,11 @@ class Answer:
 class Turn:
     """A client has said something, and is answered. Calls are done one after the other, in their order."""
 
-    def __init__(self, methods: Methods, recognise: Recognise, place: Place) -> None:
+    def __init__(self, methods: Methods, recognise: Recognise, place: Place, *, moment: float = A_MOMENT) -> None:
         self._methods = methods
         self._recognise = recognise
         self._place = place
-        self._until = asyncio.get_running_loop().time() + A_MOMENT
+        self._until = asyncio.get_running_loop().time() + moment
         self._calls = self._links = self._length = 0
         self._known: dict[str, Principal | None] = {}
         self.speaker: tuple[str, Principal] | None = None
