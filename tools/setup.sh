@@ -11,6 +11,7 @@ main() {
     flock 9
     install_packages
     make_environment
+    [ "$what" != test ] || fetch_clients
 }
 
 # --- packages of the system
@@ -44,6 +45,8 @@ missing_packages() {
             has systemd-analyze || echo systemd
             # Seafile's own client, in the system's Python: our stand-in for the server is held against it
             /usr/bin/python3 -c 'import pysearpc' 2>/dev/null || echo python3-searpc
+            has node || echo nodejs
+            has npm || echo npm
         fi
     } | paste -s -d ' '
 }
@@ -76,6 +79,14 @@ make_environment() {
             stop "pip could not install the project; it says above why"
         wanted >".venv/made-for-$what"
     fi
+}
+
+# aria2's client for JavaScript: the door that speaks as aria2 does is held against it.
+fetch_clients() {
+    [ ! -d .cache/node/node_modules/aria2 ] || return 0
+    say "fetching aria2's client for JavaScript into .cache/node"
+    npm install --prefix .cache/node --no-save --no-audit --no-fund --loglevel=error aria2@4.1.2 >/dev/null ||
+        stop "npm could not fetch it; it says above why"
 }
 
 up_to_date() {

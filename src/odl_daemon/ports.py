@@ -67,6 +67,8 @@ class Request:
     kind: Kind = Kind.URL
     mkdir: bool = False
     """Whether the folder may be made."""
+    paused: bool = False
+    """Whether the task waits for its user's word from the first moment on."""
 
 
 @dataclass(frozen=True, slots=True)
