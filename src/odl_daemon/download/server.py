@@ -113,7 +113,6 @@ class Aria2Server:
             try:
                 served = await self._one_life()
                 lived = True
-                log.info("%s will be started anew", self._called)
             except SandboxTrouble as trouble:
                 if not lived or isinstance(trouble, Breach):
                     raise
