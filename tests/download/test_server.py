@@ -94,6 +94,27 @@ async def test_a_cancellation_that_is_lost_does_not_keep_a_dead_aria2(bench: Ben
     await replaced()
 
 
+async def test_a_cancellation_that_is_lost_does_not_keep_a_stopping_daemon(root: Path) -> None:
+    async with asyncio.timeout(20), benched(root) as bench:
+        serve, deaf_once = bench.server._serve_proxy, asyncio.Event()
+
+        async def deaf(listener: socket.socket) -> None:
+            try:
+                await serve(listener)
+            except asyncio.CancelledError:
+                if deaf_once.is_set():
+                    raise
+                deaf_once.set()
+                await asyncio.Event().wait()
+
+        bench.server._serve_proxy = deaf
+        before = pids_of_aria2c()
+        kill_aria2c()
+        await until(lambda: pids_of_aria2c() not in ([], before))
+        await bench.server.ready()
+    assert deaf_once.is_set()
+
+
 async def test_a_closing_transfer_is_gone_when_aria2_dies(bench: Bench, origin: Origin) -> None:
     origin.pages["/x"] = Page(content(1000), gate=asyncio.Event(), gate_at=-1)
     transfer = _transfer(bench, origin.url("/x"))

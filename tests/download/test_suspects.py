@@ -81,6 +81,13 @@ def test_a_task_that_was_there_each_time_goes_on_alone_in_the_end() -> None:
     assert suspects.note(1, crashed(Part.PRESENT)).alone
 
 
+def test_a_death_by_somebody_elses_hand_makes_no_suspect() -> None:
+    suspects = Suspects()
+    for _ in range(2 * PRESENT):
+        record = suspects.note(1, crashed(Part.NONE, done=700))
+    assert (record.suspect, record.alone, record.most) == (False, False, 700)
+
+
 def test_a_task_in_line_is_never_suspected() -> None:
     suspects = Suspects()
     for _ in range(2 * PRESENT):

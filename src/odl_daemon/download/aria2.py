@@ -261,23 +261,20 @@ class Aria2Downloader:
 
     def _count_death(self, fetch: _Fetch, transfer: Transfer) -> None:
         """Goes on from the death of an aria2, if this transfer is not the cause of it."""
+        record = self._suspects.note(fetch.task.id, transfer)
         if transfer.part is Part.NONE:
             fetch.restarts = 1 if transfer.grew else fetch.restarts + 1
             if fetch.restarts > RESTARTS:
                 raise failures.restless()
-            return
-        record = self._suspects.note(fetch.task.id, transfer)
-        if fetch.alone:
+        elif fetch.alone:
             raise failures.deadly(fetch.host)
-        if record.alone:
+        elif record.alone:
             log.warning("task %d: aria2 crashed over and over while it fetched this: it goes on alone", fetch.task.id)
 
     async def _judge(self, fetch: _Fetch, transfer: Transfer) -> None:
         """Raises the trouble of a transfer that failed, or lets it be tried once more under a short name."""
         log.debug("task %d: aria2 error %d: %s", fetch.task.id, transfer.code, transfer.message)
-        await self._check_possible(
-            fetch, transfer.total
-        )  # beyond what a file system can address, it is no disk's fault
+        await self._check_possible(fetch, transfer.total)  # aria2 says "disk" when a file system cannot count so far
         if transfer.state is State.REFUSED:
             raise failures.bad_url()
         if transfer.code == _NAME_TROUBLE and not fetch.short_name:

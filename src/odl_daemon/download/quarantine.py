@@ -43,8 +43,11 @@ class Quarantine:
             await until_the_earlier_one_is_dead(lock)
         self._clear.set()
         async with asyncio.TaskGroup() as group:
-            for lock in self._locks:
-                group.create_task(self._keep_lane(lock), name=f"lane of {lock.name}")
+            lanes = [group.create_task(self._keep_lane(lock), name=f"lane of {lock.name}") for lock in self._locks]
+            try:
+                await asyncio.wait(lanes)
+            finally:
+                await ended(lanes)
 
     async def clear(self) -> None:
         """Waits until nothing of an earlier daemon is left in a quarantine."""
@@ -80,12 +83,14 @@ class Quarantine:
     async def _serve(self, stay: _Stay, aria2: Aria2Server) -> None:
         async with asyncio.TaskGroup() as group:
             living = group.create_task(aria2.run(), name="aria2 for one task alone")
-            async with asyncio.timeout(OPEN_LIMIT):
-                await aria2.ready()
-            stay.begin(aria2)
-            await stay.left.wait()
-            await _farewell(aria2)
-            await ended([living])
+            try:
+                async with asyncio.timeout(OPEN_LIMIT):
+                    await aria2.ready()
+                stay.begin(aria2)
+                await stay.left.wait()
+                await _farewell(aria2)
+            finally:
+                await ended([living])
 
 
 async def _farewell(aria2: Aria2Server) -> None:

@@ -116,7 +116,6 @@ class Aria2Server:
                 served = await self._one_life()
                 lived = True
                 self.respawns += 1
-                log.info("%s will be started anew", self._called)
             except SandboxTrouble as trouble:
                 if not lived or isinstance(trouble, Breach):
                     raise
@@ -169,8 +168,10 @@ class Aria2Server:
                 group.create_task(self._serve_proxy(sandbox.listener), name="egress proxy of aria2"),
                 group.create_task(self._talk(sandbox, secret), name="talk with aria2"),
             ]
-            death = await sandbox.ended()
-            await ended(others)
+            try:
+                death = await sandbox.ended()
+            finally:
+                await ended(others)
         if self._breach:
             raise Breach(self._breach, "the daemon does not work like this; is it a changed bwrap or kernel?")
         if self._distrusted:
@@ -254,11 +255,18 @@ class Aria2Server:
 
 async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancels until it is heard: a TaskGroup before Python 3.13 loses a cancellation that comes in the moment when one
-    of its children fails, and the death of aria2 is such a moment (cpython issue 116720)."""
+    of its children fails, and the death of aria2 is such a moment (cpython issue 116720). For that reason it goes on
+    when it is cancelled itself meanwhile: a TaskGroup around it would cancel only once."""
+    cancelled = None
     while going := [task for task in tasks if not task.done()]:
         for task in going:
             task.cancel()
-        await asyncio.wait(going, timeout=HEARING)
+        try:
+            await asyncio.wait(going, timeout=HEARING)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 class _Breached(Exception):

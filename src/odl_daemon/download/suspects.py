@@ -25,7 +25,7 @@ class Record:
     blamed: int = 0
     present: int = 0
     most: int = 0
-    """Bytes that were here when aria2 crashed, at most."""
+    """Bytes that were here when an aria2 died, at most."""
 
     @property
     def suspect(self) -> bool:
@@ -47,7 +47,7 @@ class Suspects:
         return self._records.get(task_id, Record())
 
     def note(self, task_id: int, transfer: Transfer) -> Record:
-        """Takes down a crash of the aria2 that had this transfer."""
+        """Takes down the death of the aria2 that had this transfer."""
         before = self.record(task_id)
         record = replace(
             before,

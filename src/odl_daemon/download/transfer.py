@@ -44,7 +44,7 @@ class Transfer:
     def __init__(
         self, gid: str, url: str, options: Mapping[str, str], *, resumed: bool = False, earlier: int = 0
     ) -> None:
-        """`resumed`: it continues a file. `earlier`: bytes that were here when an aria2 crashed over this task."""
+        """`resumed`: it continues a file. `earlier`: bytes that were here when an aria2 died over this task."""
         self.gid = gid
         self.url = url
         self.options = options
@@ -82,7 +82,7 @@ class Transfer:
 
     @property
     def grew(self) -> bool:
-        """It is further than its task was at any earlier crash."""
+        """It is further than its task was at any earlier death of an aria2."""
         return self.done > self.earlier
 
     def progress(self, validator: str = "") -> Progress:
