@@ -52,7 +52,8 @@ def test_help_names_every_target(checkout: Path) -> None:
 def test_without_root_the_missing_packages_are_named(tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
-    shutil.copy(ROOT / "tools" / "setup.sh", tools)
+    for name in ("setup.sh", "packages.sh"):
+        shutil.copy(ROOT / "tools" / name, tools)
     bare = tmp_path / "bin"
     bare.mkdir()
     for name in ("sh", "mkdir", "flock", "paste", "dirname", "cat"):
