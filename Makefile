@@ -1,6 +1,6 @@
 # Everything that a person or the CI does with this project starts here; `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench chaos fresh setup setup-test install uninstall clean
+.PHONY: help run test lint bench chaos fresh test-systemd setup setup-test install uninstall clean
 
 # A link holds characters that make and the shell would read as their own. It is taken as it was typed and reaches
 # the recipes by the environment alone; and so are the others.
@@ -27,7 +27,7 @@ uninstall: ## remove the service; data, config and user stay (root)
 	@sh tools/uninstall.sh
 
 test: setup-test lint ## check everything: linters, types, floors, tests
-	@.venv/bin/pytest -m "not chaos" -n 2 --dist loadfile  # two at a time: a file is one's own, with its servers
+	@.venv/bin/pytest -m "not chaos and not systemd" -n 2 --dist loadfile  # two at a time: a file is one's own, with its servers
 
 lint: setup-test ## the checks without the tests
 	.venv/bin/ruff check .
@@ -43,6 +43,9 @@ chaos: setup-test ## long runs that kill everything at random; SEED=n replays on
 
 fresh: ## prove the set-up on a fresh Debian tree (root; SUITE=bookworm or trixie)
 	@sh tools/fresh-machine.sh
+
+test-systemd: ## prove the service in a Debian machine with its own systemd (root; SUITE as well)
+	@sh tools/test-systemd.sh
 
 setup: ## install what `make run` needs
 	@sh tools/setup.sh run

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-TARGETS = ("run", "test", "lint", "bench", "chaos", "fresh", "install", "uninstall", "clean")
+TARGETS = ("run", "test", "lint", "bench", "chaos", "fresh", "test-systemd", "install", "uninstall", "clean")
 
 HOSTILE = 'http://h/a b?c=1&d=\'$HOME $(shell touch owned) $$x `touch owned`;touch owned|"q"#f'
 
