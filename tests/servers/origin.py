@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import socket
 import ssl
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -73,8 +74,12 @@ class Asked:
 class Origin:
     """`async with Origin() as origin: origin.pages["/a"] = Page(b"...")`; `origin.url("/a")` fetches it."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", listener: socket.socket | None = None
+    ) -> None:
+        """`listener` is used instead of a new socket on `host`."""
         self._host = host
+        self._listener = listener
         self.pages: dict[str, Page] = {}
         self.asked: list[Asked] = []
         self.sent: Counter[str] = Counter()
@@ -89,7 +94,10 @@ class Origin:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, backlog=500)
+        if self._listener is not None:
+            self._server = await asyncio.start_server(self._serve, sock=self._listener, ssl=self._tls)
+        else:
+            self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, backlog=500)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

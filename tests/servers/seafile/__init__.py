@@ -78,8 +78,7 @@ class SeafServer:
             listener.bind(str(self._control))
             listener.listen()
             argv = [
-                *(sys.executable, "-m", "tests.servers.seafile", "--version", self.version),
-                *("--socket", str(self.socket), "--data", str(self._folder / "data")),
+                *(*self._program(), "--version", self.version),
                 *("--threads", str(self._threads), "--control-fd", str(listener.fileno())),
                 *("--file-server-fd", str(uploads.fileno()), "--web-fd", str(site.fileno())),
             ]
@@ -87,6 +86,11 @@ class SeafServer:
             fds = [listener.fileno(), uploads.fileno(), site.fileno()]
             self._child = Child(argv, output=self._folder / "output", env=env, pass_fds=fds)
         await self._ask("ready")
+
+    def _program(self) -> list[str]:
+        """What runs it, and with which paths."""
+        paths = ["--socket", str(self.socket), "--data", str(self._folder / "data")]
+        return [sys.executable, "-m", "tests.servers.seafile", *paths]
 
     async def die(self) -> None:
         """kill -9: calls under way end without an answer, messages in its channels are lost, its socket file stays."""
