@@ -142,18 +142,19 @@ def http_door_of(config: Config, desk: Desk, vitals: Vitals) -> HttpDoor | None:
         return None
     from odl_daemon.intake.http.doorman import Doorman  # slow to import: only for those who open it
     from odl_daemon.intake.http.server import Address, HttpDoor
-    from odl_daemon.intake.jsonrpc.door import routes
+    from odl_daemon.intake.jsonrpc.door import Door
 
     accounts = SeahubAccounts(config.auth.seahub_url) if config.auth.seahub_url else None
     doorman = Doorman(desk.keyring, accounts, config.auth.admins)
-    library = DEFAULT_LIBRARY if config.library.kind == "folder" else ""
+    rpc = Door(desk, desk.news, doorman.recognise, DEFAULT_LIBRARY if config.library.kind == "folder" else "")
     return HttpDoor(
         desk=desk,
         doorman=doorman,
         place=_place(config),
         address=Address(config.http.listen, config.http.public_url, config.http.trusted_proxies),
         vitals=vitals,
-        routes=routes(desk, desk.news, doorman.recognise, library=library),
+        routes=rpc.routes,
+        farewells=[rpc.hang_up],
     )
 
 

@@ -54,6 +54,8 @@ ANSWER_LIMIT: Final = 30.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+Farewell = Callable[[web.Application], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -79,8 +81,9 @@ class HttpDoor:
         address: Address,
         vitals: Vitals,
         routes: Sequence[web.AbstractRouteDef] = (),
+        farewells: Sequence[Farewell] = (),
     ) -> None:
-        """`routes` are further ones, by other rooms."""
+        """`routes` are further ones, by other rooms, which say farewell to their guests when the door closes."""
         self._desk = desk
         self._doorman = doorman
         self._address = address
@@ -94,6 +97,7 @@ class HttpDoor:
             *sessions.endpoints(),
         ]
         self._routes = routes
+        self._farewells = farewells
         self.live = Live(desk)
         self._stream = Stream(self.live, doorman)
         self._metrics = Metrics(desk, vitals, self.live)
@@ -138,7 +142,8 @@ class HttpDoor:
         app.router.add_get("/api/v1/events", self._events)
         app.router.add_get("/api/v1/openapi.json", self._document)
         app.router.add_get("/metrics", self._metrics.scrape)
-        app.add_routes([*page_routes(), *health_routes(self._vitals)])
+        app.add_routes([*page_routes(), *health_routes(self._vitals), *self._routes])
+        app.on_shutdown.extend(self._farewells)
         return app
 
     # --- the way of a request
