@@ -23,11 +23,12 @@ from odl_daemon.guard.resolver import LookUp, by_servers, name_server
 from odl_daemon.guard.rules import Rules
 from odl_daemon.health import Vitals
 from odl_daemon.intake.events import ChannelTrouble, EventsDoor
+from odl_daemon.library.fetched_files import HANDOVER
 from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
 from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
-from odl_daemon.library.seafile_rpc import RpcPosting, path_map_of
+from odl_daemon.library.seafile_rpc import Handover, RpcPosting, path_map_of
 from odl_daemon.library.seafile_server import Server
 from odl_daemon.library.seafile_writing import Posting
 from odl_daemon.library.seahub import Seahub
@@ -65,7 +66,8 @@ def _way_to_seafile(config: Config) -> tuple[Server, Posting]:
     server = SeafServer(Searpc(config.library.socket))
     if config.library.kind == "seafile-http":
         return server, HttpPosting(RpcUploadLinks(server, config.library.file_server))
-    return server, RpcPosting(server, path_map_of(config.library.path_map))
+    handover = Handover(config.download.temp_dir.resolve() / HANDOVER)
+    return server, RpcPosting(server, handover, path_map_of(config.library.path_map))
 
 
 def _folder_library(config: Config, small_jobs: Executor) -> FolderLibrary:
