@@ -174,8 +174,15 @@ async def ended(argv: list[str], env: dict[str, str] | None = None) -> Answer:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=env,
+        start_new_session=True,
     )
-    out, err = await child.communicate()
+    try:
+        out, err = await child.communicate()
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # nsenter and what it runs: a machine does not end before they do
+        await child.wait()
+        raise
     assert child.returncode is not None
     return Answer(child.returncode, out.decode(), err.decode())
 

@@ -53,7 +53,7 @@ async def test_a_second_install_takes_seconds_and_changes_nothing(machine: Machi
     began = time.monotonic()
     answer = await machine.make("install")
     assert answer.code == 0, answer
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 30, "seconds, on a busy machine"
     assert inventory(machine) == before
     assert await machine.shown("MainPID", "ActiveEnterTimestamp") == running
 
