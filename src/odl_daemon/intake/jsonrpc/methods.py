@@ -116,12 +116,10 @@ class Methods:
         link = _first_usable(params.texts(0))
         wanted = options.wanted(params.optional_struct(1), client.place)
         params.check_position(2)
-        if not client.place.library:
-            raise Fault(FAILED, "the RPC address names no library: add ?library=ID to it")
         request = Request(
             owner=client.owner,
-            library=client.place.library,
-            path=wanted.folder,
+            library=wanted.place.library,
+            path=wanted.place.folder,
             url=link.url,
             name=wanted.name,
             kind=link.kind,

@@ -116,8 +116,8 @@ def servers_of(task: Task) -> list[object]:
 
 
 def options_of(task: Task) -> dict[str, object]:
-    """The struct of getOption: what addUri can be given for the same again."""
-    options: dict[str, object] = {"dir": _folder(task)}
+    """The struct of getOption: what addUri can be given for the same again, as clients do for another try."""
+    options: dict[str, object] = {"dir": _folder(task), "library": task.library}
     return options | {"out": task.name} if task.name else options
 
 
