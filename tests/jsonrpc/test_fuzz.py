@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,6 +137,11 @@ def test_a_gid_leads_back_to_its_task(task_id: int) -> None:
     assert gids.read(gid.upper()) == gid
     assert len(gid) == 16
     assert gids.id_of(gid) == task_id
+
+
+@pytest.mark.parametrize("none", [0, 1 << 63, (1 << 64) - 1])
+def test_a_gid_that_no_task_can_have_is_nobodys(none: int) -> None:
+    assert gids.id_of(gids.gid_of(none)) is None
 
 
 @given(st.text(alphabet="0123456789abcdef", min_size=16, max_size=16))
