@@ -27,7 +27,7 @@ from odl_daemon.library.searpc import Searpc
 from odl_daemon.model.task import Task
 from odl_daemon.ports import Filter, StoreAway
 from odl_daemon.store import SqlStore
-from tests.intake.paper_desk import PaperDesk
+from tests.intake.paper_desk import KEYLESS, PaperDesk
 from tests.servers.seafile import VERSIONS, SeafServer
 from tests.simulation.process import Process
 from tests.simulation.world import BEGIN, World
@@ -117,7 +117,9 @@ def desk(store: SqlStore) -> Desk:
         return datetime.now(UTC)
 
     allowance = Allowance(store=store, clock=clock)
-    return Desk(store=store, news=News(), bell=Bell(), clock=clock, allowance=allowance, obstacle=lambda: None)
+    return Desk(
+        store=store, news=News(), bell=Bell(), clock=clock, allowance=allowance, keyring=KEYLESS, obstacle=lambda: None
+    )
 
 
 def door_at(channel: PaperChannel, desk: Desk | PaperDesk, *, shared: bool = False, **times: float) -> EventsDoor:

@@ -30,6 +30,7 @@ from odl_daemon.model.keys import Principal
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Placement, Progress, Reason, Task
 from odl_daemon.ports import Filter, Saved, Space, StoreAway, Trouble, unheard
 from odl_daemon.store import SqlStore
+from tests.intake.paper_desk import KEYLESS
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 TOKENS = {"odl_ann": ANN, "odl_bob": BOB}
@@ -196,7 +197,15 @@ def _built(store: SqlStore, slots: int, library: str) -> tuple[House, Dispatcher
         clock=_now,
         rng=rng,
     )
-    desk = Desk(store=store, news=news, bell=bell, clock=_now, allowance=allowance, obstacle=dispatcher.obstacle)
+    desk = Desk(
+        store=store,
+        news=news,
+        bell=bell,
+        clock=_now,
+        allowance=allowance,
+        keyring=KEYLESS,
+        obstacle=dispatcher.obstacle,
+    )
 
     async def recognise(token: str) -> Principal | None:
         if house.away:

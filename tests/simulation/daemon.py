@@ -21,6 +21,7 @@ from odl_daemon.engine.rival import Rival
 from odl_daemon.engine.worker import Worker
 from odl_daemon.intake.table import TableDoor
 from odl_daemon.model.patience import Patience
+from tests.intake.paper_desk import KEYLESS
 from tests.simulation.memory_downloader import MemoryDownloader, Times
 from tests.simulation.memory_library import MemoryLibrary, Shelves
 from tests.simulation.memory_scratch import Disk, MemoryScratch
@@ -124,6 +125,7 @@ class Daemon:
             bell=self.bell,
             clock=world.clock,
             allowance=allowance,
+            keyring=KEYLESS,
             obstacle=self.dispatcher.obstacle,
         )
         self.adoption = Adoption(

@@ -15,6 +15,7 @@ from odl_daemon.engine.news import News
 from odl_daemon.model import source as sources
 from odl_daemon.model.task import Wish
 from odl_daemon.ports import Request
+from tests.intake.paper_desk import KEYLESS
 from tests.simulation.checker import Checker, no_task_is_left
 from tests.simulation.daemon import Daemon, Parts, Surroundings
 from tests.simulation.memory_library import Shelves
@@ -209,7 +210,15 @@ class Play:
         store: Any = _Counter(self._around)  # what a desk does not ask for is not there
         clock = self.world.clock
         allowance = Allowance(store=store, clock=clock)
-        desk = Desk(store=store, news=News(), bell=Bell(), clock=clock, allowance=allowance, obstacle=lambda: None)
+        desk = Desk(
+            store=store,
+            news=News(),
+            bell=Bell(),
+            clock=clock,
+            allowance=allowance,
+            keyring=KEYLESS,
+            obstacle=lambda: None,
+        )
         _at_once(question(desk))
 
     # --- what operators and bad luck do

@@ -139,6 +139,21 @@ def _blocks_flags(blocks: argparse.ArgumentParser) -> None:
     blocks.add_argument("--json", action="store_true", help="print a JSON array")
 
 
+def _token_flags(token: argparse.ArgumentParser) -> None:
+    actions = token.add_subparsers(dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a key, and print it: it is never told again")
+    create.add_argument("--owner", metavar="USER", default="local", help="whose key it is (default: local)")
+    create.add_argument("--admin", action="store_true", help="it sees and steers everybody's tasks")
+    create.add_argument("--name", metavar="NAME", default="", help="by which you know it in the list")
+    create.add_argument("--days", metavar="N", type=_above_zero, help="for so many days only")
+    create.add_argument("--once", action="store_true", help="it signs in one browser, within twelve hours")
+    create.add_argument("--json", action="store_true", help="print a JSON object")
+    listed = actions.add_parser("list", help="list the keys, without what opens the door")
+    listed.add_argument("--json", action="store_true", help="print a JSON array")
+    revoke = actions.add_parser("revoke", help="take keys back; it holds within ten seconds")
+    revoke.add_argument("ids", metavar="ID", nargs="+")
+
+
 def _limits_flags(limits: argparse.ArgumentParser) -> None:
     limits.add_argument("--owner", metavar="USER", default="", help="only this user's")
     limits.add_argument("--json", action="store_true", help="print a JSON array")
@@ -150,6 +165,7 @@ def _config_flags(config: argparse.ArgumentParser) -> None:
 
 def _import_flags(imported: argparse.ArgumentParser) -> None:
     imported.add_argument("folder", metavar="DIR", type=Path, help="the folder conf of the Seafile installation")
+    imported.add_argument("--state-dir", metavar="DIR", type=Path, help="write this as [daemon] state_dir, too")
 
 
 def _ids(command: argparse.ArgumentParser) -> None:
@@ -178,6 +194,7 @@ _COMMANDS: Mapping[str, tuple[str, str, Callable[[argparse.ArgumentParser], None
     "cancel": ("end tasks and free their disk space", "ask:ask", _ids),
     "retry": ("try ended tasks again", "ask:ask", _retry_flags),
     "limits": ("tell what users may take, and what is left of it", "limits:limits", _limits_flags),
+    "token": ("make, list and revoke the keys of programs and browsers", "keys:token", _token_flags),
     "blocks": ("tell which addresses links were kept from, the newest first", "blocks:blocks", _blocks_flags),
     "check": ("check whether the daemon can work here", "check:check", _no_flags),
     "config": ("print the settings in force, secrets hidden", "show_config:show_config", _config_flags),

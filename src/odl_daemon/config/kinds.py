@@ -113,6 +113,20 @@ def names() -> Kind:
     return Kind('a list of users, like ["a@example.org", "*@students.example.org"]', read)
 
 
+def listen() -> Kind:
+    """A text: `host:port`, `unix:/path` or nothing."""
+
+    def read(value: object, folder: Path) -> str:
+        words = _text(value)
+        if words.startswith("unix:"):
+            return f"unix:{folder / _expanded(_held_by(words[5:], words[5:] != ''))}"
+        host, _, port = words.rpartition(":")
+        good = host != "" and re.fullmatch(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+", host) is not None
+        return _held_by(words, words == "" or (good and port.isascii() and port.isdecimal() and int(port) < 65536))
+
+    return Kind('"host:port", "unix:/path" or ""', read)
+
+
 def program() -> Kind:
     def read(value: object, folder: Path) -> str:
         words = _path(value)

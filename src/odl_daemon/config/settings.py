@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -352,6 +353,59 @@ class Guard:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Http:
+    """The door for browsers and programs: page, API, live progress, metrics, and JSON-RPC as aria2 speaks it."""
+
+    listen: str = field(
+        metadata=_key(
+            kinds.listen(),
+            "127.0.0.1:8098",
+            '`host:port`, or `unix:/path` for a web server on this host; "" opens no such door. If the port is taken, '
+            "the daemon says so, tries again, and works on.",
+            "Only this host can reach it: others come through a web server that speaks TLS, see docs/operations.md.",
+        )
+    )
+    public_url: str = field(
+        metadata=_key(
+            kinds.text(r"|https?://[^\s@?#]+", "an http or https URL without a login"),
+            "",
+            "How users reach the door through a web server, for example `https://seafile.example.org/odl/`. Requests "
+            "that name another host are refused, but for localhost and addresses.",
+        )
+    )
+    trusted_proxies: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.listed(lambda item: item == "unix" or _is_address(item), 'addresses, or "unix"'),
+            [],
+            'Web servers whose X-Forwarded-For is believed: their addresses, or "unix" for whoever comes by the unix '
+            "socket.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auth:
+    """Who may come through the HTTP door, besides those who have a key by `odl token create`."""
+
+    seahub_url: str = field(
+        metadata=_key(
+            kinds.text(r"|https?://[^\s@?#]+", "an http or https URL without a login"),
+            "",
+            "The Seafile web site: its users come with their API token, or, where both are served under one host name, "
+            "with the session that they have there. Whoever is staff there is an admin here. An answer is remembered "
+            "for a minute.",
+        )
+    )
+    admins: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.listed(lambda item: item != "", "users"),
+            [],
+            "Users who see and steer everybody's tasks.",
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What each user may take; 0 sets no limit. `[limits.<name>]` with `users = [...]` gives some of them others."""
 
@@ -432,6 +486,27 @@ class Disk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Which programs are told when tasks have ended, see docs/operations.md."""
+
+    urls: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.listed(lambda item: re.fullmatch(r"https?://[^\s@]+", item) is not None, "http or https URLs"),
+            [],
+            "Where a message is posted when tasks have ended: one for all that ended together, signed, and posted "
+            "again until it is taken. The guard holds for them, too: allow inner addresses by [guard] allow.",
+        )
+    )
+    secret: str = field(
+        repr=False,
+        metadata=_key(kinds.text(), "", "By what the messages are signed (HMAC-SHA256): 16 characters at least."),
+    )
+    every: float = field(
+        metadata=_key(kinds.duration(0.1, 3600), 5, "For how long ended tasks are gathered into one message.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """What is written down."""
 
@@ -462,6 +537,9 @@ class Config:
     guard: Guard
     limits: Limits
     disk: Disk
+    http: Http
+    auth: Auth
+    hooks: Hooks
     log: Log
     groups: Mapping[str, LimitsGroup] = field(default_factory=dict)
     """The groups of [limits], by their names, in their order."""
@@ -480,6 +558,9 @@ SECTIONS: Mapping[str, type[DataclassInstance]] = {
     "guard": Guard,
     "limits": Limits,
     "disk": Disk,
+    "http": Http,
+    "auth": Auth,
+    "hooks": Hooks,
     "log": Log,
 }
 
@@ -503,6 +584,16 @@ def _name_server(item: str) -> bool:
     from odl_daemon.guard.resolver import name_server  # only here: the list is mostly empty
 
     return name_server(item) is not None
+
+
+def _is_address(item: str) -> bool:
+    import ipaddress  # only here: the list is mostly empty
+
+    try:
+        ipaddress.ip_address(item)
+    except ValueError:
+        return False
+    return True
 
 
 def _destination(item: str) -> bool:

@@ -11,7 +11,9 @@ from datetime import datetime
 
 from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
+from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
+from odl_daemon.engine.preflight import Preflight
 from odl_daemon.model.lifecycle import grants
 from odl_daemon.model.shares import Share, Used
 from odl_daemon.model.task import Phase, Task, Wish
@@ -70,20 +72,29 @@ class Desk:
         bell: Bell,
         clock: Callable[[], datetime],
         allowance: Allowance,
+        keyring: Keyring,
         obstacle: Callable[[], Obstacle | None],
+        preflight: Preflight | None = None,
         rival: Callable[[], str] = lambda: "",
+        away: Callable[[], bool] = lambda: False,
     ) -> None:
         """`obstacle` tells why nothing at all is claimed."""
         self._store = store
         self._bell = bell
-        self._clock = clock
+        self.clock = clock
         self._allowance = allowance
         self._obstacle = obstacle
+        self.preflight = preflight
+        """Looks at links before they are handed over; None where no daemon runs."""
+        self.keyring = keyring
+        """Makes, knows and takes back the keys of users."""
         self._counting = asyncio.Lock()
         self.news = news
         """Whoever shows what moves listens here."""
         self.rival = rival
         """Tells, in a sentence, who else works on the table; "" if nobody was seen."""
+        self.away = away
+        """Tells whether the database is away, so that all that is asked for here waits for it."""
 
     # --- asking for something
 
@@ -101,7 +112,7 @@ class Desk:
         async with self._counting if self._allowance.shares.watch_doors else nullcontext():
             sentences = await self._allowance.refusals([request.owner for request in requests])
             granted = [request for request, refused in zip(requests, sentences, strict=True) if not refused]
-            tasks = await self._store.add(granted, self._clock()) if granted else []
+            tasks = await self._store.add(granted, self.clock()) if granted else []
             for task in tasks:
                 self._allowance.handed_over(task.owner)
             await self._allowance.flush()
@@ -130,6 +141,15 @@ class Desk:
         """The newest first, with live progress where this daemon works on them."""
         return [self.news.overlaid(task) for task in await self._store.tasks(which, limit, before)]
 
+    async def moved(self, since: int, seconds: float) -> int:
+        """Returns as soon as a task has moved that this daemon knows of, or after so many seconds; the number is for
+        the next time. 0 has seen nothing yet."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.news.moved(since)
+        except TimeoutError:
+            return since
+
     async def why(self, task_id: int) -> str:
         """The rule that a task waits for, as a sentence. Raises NoTask."""
         found = await self._find([task_id])
@@ -141,7 +161,7 @@ class Desk:
 
     async def waits(self, tasks: Sequence[Task]) -> dict[int, Wait]:
         """What each of these tasks waits for, by its id; those that do not wait are left out."""
-        now, obstacle = self._clock(), self._obstacle()
+        now, obstacle = self.clock(), self._obstacle()
         in_line = [task for task in tasks if task.phase is Phase.WAITING]
         ahead = dict(zip((task.id for task in in_line), await self._store.ahead_of(in_line, now), strict=True))
         used = await self._used({task.owner for task in in_line})
@@ -160,6 +180,14 @@ class Desk:
     async def counts(self, owner: str = "") -> dict[str, dict[Phase, int]]:
         """How many tasks there are in each phase, by owner; of one, or of everybody."""
         return await self._store.count_phases(owner)
+
+    async def phases(self, owner: str = "") -> dict[Phase, int]:
+        """How many tasks there are in each phase, of one owner or of everybody together."""
+        phases: dict[Phase, int] = {}
+        for counts in (await self.counts(owner)).values():
+            for phase, count in counts.items():
+                phases[phase] = phases.get(phase, 0) + count
+        return phases
 
     async def wish_all(self, which: Filter, wish: Wish) -> int:
         """Asks for something to happen to all of these tasks that it can happen to; returns how many there are."""

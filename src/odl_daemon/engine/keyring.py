@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,10 +20,14 @@ SESSION: Final = timedelta(days=30)
 ONCE: Final = timedelta(hours=12)
 """How long a browser stays signed in, and a link for signing in is good."""
 
-FRESH: Final = 10.0
-"""Seconds for which an answer of the table is remembered: so long a revoked key may live."""
+FRESH: Final = 5.0
+"""Seconds for which an answer of the table is remembered: so long a revoked key may live, and a door that looks again
+no more seldom keeps the word of `odl token revoke`, ten seconds."""
 
 REMEMBERED: Final = 1000
+
+LONGEST: Final = 100
+"""Characters of a key: more than any has."""
 
 
 class Keyring:
@@ -39,7 +43,7 @@ class Keyring:
     ) -> tuple[str, Key]:
         """A new key, and what is kept of it."""
         secret, now = PREFIX + secrets.token_urlsafe(BYTES), self._clock()
-        lasts = {KeyKind.SESSION: SESSION, KeyKind.ONCE: ONCE}.get(kind, lasts)
+        lasts = ONCE if kind is KeyKind.ONCE else lasts
         key = Key(_digest(secret), kind, principal, name, now, now + lasts if lasts else None)
         await self._store.add(key)
         return secret, key
@@ -47,21 +51,26 @@ class Keyring:
     async def recognise(self, secret: str, *kinds: KeyKind) -> Principal | None:
         """Whose key this is, if it is one of these kinds and has not run out."""
         key = await self._find(secret)
-        if key is None or key.kind not in kinds or (key.expires is not None and key.expires <= self._clock()):
-            return None
-        return key.principal
+        return key.principal if key is not None and self._is_good(key, kinds) else None
 
     async def sign_in(self, secret: str) -> tuple[str, Principal] | None:
         """A new session for whoever shows a token or, once, a key for signing in; None if it is neither."""
-        principal = await self.recognise(secret, KeyKind.TOKEN, KeyKind.ONCE)
-        if principal is None:
+        key = await self._store.find(_digest(secret)) if _may_be_ours(secret) else None
+        if key is None or not self._is_good(key, (KeyKind.TOKEN, KeyKind.ONCE)):
             return None
-        digest = _digest(secret)
-        key = await self._store.find(digest)
-        if key is None or (key.kind is KeyKind.ONCE and not await self._drop([digest])):
+        if key.kind is KeyKind.ONCE and not await self._drop([key.digest]):
             return None  # somebody else has just used it
-        session, _ = await self.make(principal, KeyKind.SESSION, name="browser")
-        return session, principal
+        session, _ = await self.make(key.principal, KeyKind.SESSION, name="browser", lasts=self._lasts(key))
+        return session, key.principal
+
+    def _is_good(self, key: Key, kinds: Collection[KeyKind]) -> bool:
+        return key.kind in kinds and (key.expires is None or key.expires > self._clock())
+
+    def _lasts(self, key: Key) -> timedelta:
+        """How long a session by this key is good: no longer than a token itself."""
+        if key.kind is KeyKind.ONCE or key.expires is None:
+            return SESSION
+        return min(SESSION, key.expires - self._clock())
 
     async def sign_out(self, secret: str) -> None:
         """This session is over."""
@@ -72,22 +81,17 @@ class Keyring:
         return [key for key in await self._store.all() if key.kind is not KeyKind.SESSION]
 
     async def revoke(self, ids: Sequence[str]) -> list[str]:
-        """Takes keys back, and with a user's last one his sessions; returns the ids of those that there were."""
+        """Takes keys back, and all sessions of their users: one of them may have come by such a key. Returns the ids of
+        those that there were."""
         every = await self._store.all()
-        gone = [key for key in every if key.id in ids]
-        left = {key.principal.owner for key in every if key.kind is not KeyKind.SESSION and key not in gone}
-        orphans = [
-            key
-            for key in every
-            if key.kind is KeyKind.SESSION
-            and key.principal.owner not in left
-            and any(key.principal.owner == other.principal.owner for other in gone)
-        ]
-        dropped = await self._drop([key.digest for key in (*gone, *orphans)])
+        gone = [key for key in every if key.kind is not KeyKind.SESSION and key.id in ids]
+        owners = {key.principal.owner for key in gone}
+        sessions = [key for key in every if key.kind is KeyKind.SESSION and key.principal.owner in owners]
+        dropped = await self._drop([key.digest for key in (*gone, *sessions)])
         return [key.id for key in gone if key.digest in dropped]
 
     async def _find(self, secret: str) -> Key | None:
-        if not secret.startswith(PREFIX) or len(secret) > 100:
+        if not _may_be_ours(secret):
             return None
         digest, now = _digest(secret), self._clock()
         asked, key = self._known.get(digest, (None, None))
@@ -102,6 +106,10 @@ class Keyring:
         for digest in digests:
             self._known.pop(digest, None)
         return await self._store.drop(digests)
+
+
+def _may_be_ours(secret: str) -> bool:
+    return secret.startswith(PREFIX) and len(secret) <= LONGEST and secret.isascii()
 
 
 def _digest(secret: str) -> str:

@@ -7,6 +7,10 @@
     {"do": "retry_failed", "owner"}                    -> how many
     {"do": "why", "id": 12}                            -> a sentence
     {"do": "limits", "owner"}                          -> [{"owner", "group", "limits", "used", "left"}, ...]
+    {"do": "token_make", "owner", "admin", "once", "name", "days"}   -> {"token", "id", "owner", ...}
+    {"do": "tokens"}                                   -> [{"id", "kind", "owner", "admin", "name", ...}, ...]
+    {"do": "token_revoke", "ids": [...]}               -> the ids of those that there were
+    {"do": "wait", "since": 0, "seconds": 2}           -> a number for the next `since`, once something has moved
     {"do": "rival"}                                    -> a sentence, "" if nobody else works on the table
     {"do": "ping"}                                     -> "pong"
 
@@ -16,12 +20,14 @@ An answer is {"ok": ...}, or {"error": a sentence, "kind": one of REFUSED, UNKNO
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from enum import Enum
 from typing import Final, TypeVar
 
 from odl_daemon.engine.desk import Desk, Limit, NoTask, Refusal
 from odl_daemon.model import names, source
-from odl_daemon.model.shown import as_json
+from odl_daemon.model.keys import Key, KeyKind, Principal
+from odl_daemon.model.shown import as_json, moment_as_json
 from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.ports import Filter, Request, StoreAway
 
@@ -31,6 +37,9 @@ E = TypeVar("E", bound=Enum)
 
 MOST: Final = 1000
 """Requests, ids or tasks in one message."""
+
+LONGEST_WAIT: Final = 30
+"""Seconds until whoever waits for a move hears that there was none."""
 
 LONGEST_OWNER: Final = 255
 LONGEST_LIBRARY: Final = 36
@@ -84,7 +93,15 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
         case "why":
             return await desk.why(_whole(asked.get("id"), "id"))
         case "limits":
-            return [_limit(each) for each in await desk.limits(_text(asked, "owner"))]
+            return [limit_as_json(each) for each in await desk.limits(_text(asked, "owner"))]
+        case "token_make":
+            return await _make_token(desk, asked)
+        case "tokens":
+            return [_token(key) for key in await desk.keyring.all()]
+        case "token_revoke":
+            return await desk.keyring.revoke([each for each in _list(asked, "ids") if isinstance(each, str)])
+        case "wait":
+            return await desk.moved(_count(asked, "since"), min(_count(asked, "seconds"), LONGEST_WAIT))
         case "rival":
             return desk.rival()
         case "ping":
@@ -93,11 +110,35 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
             raise Senseless(f"there is nothing to do that is called {other!r}")
 
 
+async def _make_token(desk: Desk, asked: dict[str, object]) -> dict[str, object]:
+    """The only moment in which a key is told."""
+    owner, days = _text(asked, "owner"), asked.get("days")
+    if not owner or len(owner) > LONGEST_OWNER:
+        raise Senseless(f"an owner has 1 to {LONGEST_OWNER} characters")
+    kind = KeyKind.ONCE if asked.get("once") is True else KeyKind.TOKEN
+    lasts = None if days is None else timedelta(days=min(_whole(days, "days"), 36_500))
+    principal = Principal(owner, admin=asked.get("admin") is True)
+    secret, key = await desk.keyring.make(principal, kind, name=_text(asked, "name")[:255], lasts=lasts)
+    return {"token": secret, **_token(key)}
+
+
+def _token(key: Key) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "kind": key.kind.value,
+        "owner": key.principal.owner,
+        "admin": key.principal.admin,
+        "name": key.name,
+        "created": moment_as_json(key.created),
+        "expires": key.expires and moment_as_json(key.expires),
+    }
+
+
 def _answered(each: Task | Refusal) -> dict[str, object]:
     return {"refused": each.sentence} if isinstance(each, Refusal) else as_json(each)
 
 
-def _limit(each: Limit) -> dict[str, object]:
+def limit_as_json(each: Limit) -> dict[str, object]:
     """For each limit what it is, what is used of it, and what is left; null where there is none."""
     may = {
         "running": (each.share.running, each.used.running),
@@ -168,6 +209,11 @@ def _whole(words: object, key: str) -> int:
     if not isinstance(words, int) or isinstance(words, bool) or not 0 < words < 1 << 63:
         raise Senseless(f"{key}: expected a whole number above 0")
     return words
+
+
+def _count(asked: dict[str, object], key: str) -> int:
+    words = asked.get(key)
+    return 0 if words == 0 else _whole(words, key)
 
 
 def _text(asked: dict[str, object], key: str) -> str:

@@ -22,6 +22,9 @@ REMEMBERED: Final = 5000
 LIMIT: Final = 10.0
 """Seconds until the web site must have answered."""
 
+AT_ONCE: Final = 8
+"""Questions at a time: whoever shows made-up tokens here shall not keep the web site busy."""
+
 LONGEST_ANSWER: Final = 1 << 20
 LONGEST_CREDENTIAL: Final = 4096
 
@@ -37,7 +40,8 @@ class SeahubAccounts:
     def __init__(self, url: str, *, limit: float = LIMIT) -> None:
         """`url`: of the web site, as users see it or as it is reached from here."""
         self._url = url.rstrip("/") + "/api2/account/info/"
-        self._limits = aiohttp.ClientTimeout(total=limit)
+        self._limit = limit
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._known: dict[str, tuple[float, Principal | None]] = {}
 
     async def by_token(self, token: str) -> Principal | None:
@@ -66,7 +70,9 @@ class SeahubAccounts:
     async def _look(self, shown: Mapping[str, str]) -> Principal | None:
         try:
             async with (
-                aiohttp.ClientSession(timeout=self._limits, cookie_jar=aiohttp.DummyCookieJar()) as session,
+                asyncio.timeout(self._limit),
+                self._turns,
+                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
                 session.get(self._url, headers=dict(shown), allow_redirects=False) as answer,
             ):
                 body = await answer.content.read(LONGEST_ANSWER)

@@ -42,8 +42,8 @@ def as_json(task: Task, wait: Wait | None = None) -> dict[str, object]:
         "reason": task.reason.value or None,
         "comment": task.comment,
         "action": action_for(task),
-        "created": _moment(task.created),
-        "changed": _moment(task.changed),
+        "created": moment_as_json(task.created),
+        "changed": moment_as_json(task.changed),
         "sha256": task.sha256 or None,
     }
 
@@ -77,7 +77,7 @@ def _parts(url: str) -> SplitResult:
 
 def waiting(wait: Wait) -> dict[str, object]:
     """Why a task waits: `rule` is a word for programs, `place` counts from 1 in its user's line."""
-    until = None if wait.until is None else _moment(wait.until)
+    until = None if wait.until is None else moment_as_json(wait.until)
     return {"rule": wait.rule.value, "place": wait.place, "until": until, "sentence": wait.sentence}
 
 
@@ -90,5 +90,5 @@ def _progress(task: Task) -> Progress:
     return Progress(task.progress.done, task.progress.total, task.progress.speed if moving else 0, saved=saved)
 
 
-def _moment(at: datetime) -> str:
+def moment_as_json(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -141,7 +141,8 @@ _IN_PHASES: Final = (
 )
 _BEFORE_OURS: Final = (
     f"SELECT r.owner, r.status, COUNT(*) FROM {TABLE} r"
-    f" WHERE r.odr_id < COALESCE((SELECT MIN(odr_id) FROM odl_task), {LARGEST}) AND {{among}} GROUP BY r.owner, r.status"
+    f" WHERE r.odr_id < COALESCE((SELECT MIN(odr_id) FROM odl_task), {LARGEST}) AND {{among}}"
+    " GROUP BY r.owner, r.status"
 )
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from odl_daemon.intake.http.trouble import Trouble, bad_request, no_task
+from odl_daemon.intake.http.trouble import bad_request, no_json_type, no_task, too_slow
 from odl_daemon.model.keys import Principal
 
 M = TypeVar("M", bound=BaseModel)
 
 LARGEST_ID: Final = 2**63 - 1
+
+BODY_LIMIT: Final = 30.0
+"""Seconds until the body of a request must be here."""
 
 
 class Role(Enum):
@@ -58,7 +61,7 @@ def _never(model: type[M]) -> M:
 
 
 Do = Callable[[Asked], Awaitable[object]]
-"""Carries out what was asked; returns what `answer` describes, as JSON. Raises Trouble."""
+"""Carries out what was asked; returns what `answer` describes, for JSON or as a whole answer. Raises Trouble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +100,28 @@ def _query(request: web.Request, model: type[BaseModel]) -> dict[str, object]:
 
 async def _json(request: web.Request) -> object:
     if request.content_type != "application/json":
-        raise Trouble(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not_json", "expected Content-Type: application/json")
-    text = await request.read()
+        raise no_json_type()
     try:
-        return cast(object, json.loads(text, parse_constant=_no_number))
+        async with asyncio.timeout(BODY_LIMIT):
+            text = await request.read()
+    except TimeoutError as late:
+        raise too_slow() from late
+    try:
+        return cast(object, json.loads(text, parse_constant=_no_number, object_pairs_hook=_named_once))
     except (ValueError, RecursionError) as error:
         raise bad_request("the body is no JSON that can be read") from error
 
 
 def _no_number(word: str) -> None:
     raise ValueError(word)
+
+
+def _named_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A program between us and the client may read another one of two."""
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return named
 
 
 def _checked(model: type[M], given: object) -> M:
