@@ -96,6 +96,10 @@ class Methods:
     def names(self) -> list[str]:
         return [*self._served, *SYSTEM]
 
+    def away(self) -> bool:
+        """Whether nothing can be done at present."""
+        return self._desk.away()
+
     async def call(self, name: str, client: Client, params: Params) -> object:
         """Does what is asked and returns its result. Raises Fault, and StoreAway."""
         if name in _REFUSED:
