@@ -28,7 +28,7 @@ from odl_daemon.intake.jsonrpc.door import Door
 from odl_daemon.model import names
 from odl_daemon.model.keys import Principal
 from odl_daemon.model.task import Fetched, FetchedFile, Intent, Placement, Progress, Reason, Task
-from odl_daemon.ports import Filter, Saved, Space, Trouble, unheard
+from odl_daemon.ports import Filter, Saved, Space, StoreAway, Trouble, unheard
 from odl_daemon.store import SqlStore
 from tests.intake.paper_desk import KEYLESS
 
@@ -125,6 +125,8 @@ class House:
     tokens: dict[str, str]
     """Whose they are: may be changed at any time."""
     port: int = 0
+    away: bool = False
+    """Whether nobody can tell whose a token is."""
 
     @property
     def url(self) -> str:
@@ -204,13 +206,15 @@ def _built(store: SqlStore, slots: int, library: str) -> tuple[House, Dispatcher
         keyring=KEYLESS,
         obstacle=dispatcher.obstacle,
     )
-    tokens = dict(TOKENS)
 
     async def recognise(token: str) -> Principal | None:
-        owner = tokens.get(token)
+        if house.away:
+            raise StoreAway("the database does not answer")
+        owner = house.tokens.get(token)
         return None if owner is None else Principal(owner)
 
-    return House(source, store, desk, news, Door(desk, news, recognise, library), tokens), dispatcher
+    house = House(source, store, desk, news, Door(desk, news, recognise, library), dict(TOKENS))
+    return house, dispatcher
 
 
 def _now() -> datetime:

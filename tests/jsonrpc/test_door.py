@@ -231,20 +231,46 @@ async def test_nothing_is_called_by_get(house: House, ann: Client) -> None:
             assert answer.status == 405
 
 
-async def test_the_address_says_which_library_and_folder(house: House, ann: Client) -> None:
-    there = Client(ann.session, f"{ann.url}?library=6a2b0bb5-0ec3-4d0a-a1fd-0c8ea1a1b6ba&path=/in%20box", ann.token)
+LIBRARY = "6a2b0bb5-0ec3-4d0a-a1fd-0c8ea1a1b6ba"
+
+
+@pytest.mark.parametrize(
+    "rest", [f"/{LIBRARY}/in%20box", f"/{LIBRARY}/in%20box/", f"?library={LIBRARY}&path=/in%20box"]
+)
+async def test_the_address_says_which_library_and_folder(house: House, ann: Client, rest: str) -> None:
+    there = Client(ann.session, ann.url + rest, ann.token)
     assert (await there.call("aria2.getGlobalOption"))["dir"] == "/in box"
     await there.call("aria2.addUri", ["http://h/a"])
     await there.call("aria2.addUri", ["http://h/b"], {"dir": "/other"})
     await there.call("aria2.addUri", ["http://h/c"], {"dir": "", "out": "sub/c"})
+    await there.call("aria2.addUri", ["http://h/d"], {"library": "another"})
     places = [(task.library, task.target) for task in await house.tasks()]
-    library = "6a2b0bb5-0ec3-4d0a-a1fd-0c8ea1a1b6ba"
-    assert places == [(library, "/in box"), (library, "/other"), (library, "/in box/sub")]
+    assert places == [
+        (LIBRARY, "/in box"),
+        (LIBRARY, "/other"),
+        (LIBRARY, "/in box/sub"),
+        ("another", "/in box"),
+    ]
+    async with ann.session.ws_connect(there.url) as socket:
+        await socket.send_str(json.dumps(ann.request("aria2.getGlobalOption")))
+        assert json.loads(await socket.receive_str(timeout=10))["result"]["dir"] == "/in box"
 
 
-@pytest.mark.parametrize("query", ["path=/a/../..", "path=%00", "library=" + "x" * 37, "library=a%0ab"])
-async def test_an_address_that_makes_no_sense_is_told_so(ann: Client, query: str) -> None:
-    lost = Client(ann.session, f"{ann.url}?{query}", ann.token)
+async def test_another_try_goes_to_the_same_library_from_any_address(house: House, ann: Client) -> None:
+    there = Client(ann.session, f"{ann.url}/{LIBRARY}/in", ann.token)
+    gid = await there.call("aria2.addUri", ["http://h/bad/a"], {"out": "b"})
+    await ann.call("aria2.addUri", ["http://h/bad/a"], await ann.call("aria2.getOption", gid))
+    first, again = await house.tasks()
+    assert (
+        (again.library, again.target, again.name) == (first.library, first.target, first.name) == (LIBRARY, "/in", "b")
+    )
+
+
+@pytest.mark.parametrize(
+    "rest", ["?path=/a/../..", "?path=%00", "?library=" + "x" * 37, "?library=a%0Ab", "/a/%00", "/" + "x" * 37]
+)
+async def test_an_address_that_makes_no_sense_is_told_so(ann: Client, rest: str) -> None:
+    lost = Client(ann.session, ann.url + rest, ann.token)
     status, answer = await lost.post(lost.request("aria2.getVersion"))
     assert (status, answer["error"]["code"]) == (400, 1)
     with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
@@ -257,7 +283,7 @@ async def test_where_libraries_must_be_named_an_address_without_one_takes_no_lin
     async with opened(tmp_path, library="") as house:
         ann = Client(session, house.url, "odl_ann")
         _, answer = await ann.post(ann.request("aria2.addUri", ["http://h/a"]))
-        assert answer["error"]["message"] == "the RPC address names no library: add ?library=ID to it"
+        assert answer["error"]["message"].startswith("no library is named")
         assert await ann.call("aria2.tellWaiting", 0, 9) == []
 
 

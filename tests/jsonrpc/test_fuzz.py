@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from odl_daemon.engine.news import News
-from odl_daemon.intake.jsonrpc import gids
+from odl_daemon.intake.jsonrpc import gids, turn
 from odl_daemon.intake.jsonrpc.methods import Methods
 from odl_daemon.intake.jsonrpc.options import Place
 from odl_daemon.intake.jsonrpc.protocol import Fault
 from odl_daemon.intake.jsonrpc.turn import Answer, Turn
 from odl_daemon.model.keys import Principal
-from odl_daemon.model.task import Phase, Wish
+from odl_daemon.model.task import Phase, Task, Wish
 from odl_daemon.ports import AccountsAway, Filter, StoreAway
 from tests.intake.paper_desk import PaperDesk
 
@@ -30,6 +31,11 @@ class Desk(PaperDesk):
         self.write(owner="bob")
         for phase in Phase:
             self.write(owner="ann", phase=phase)
+
+    is_away = False
+
+    def away(self) -> bool:
+        return self.is_away
 
     async def counts(self, owner: str = "") -> dict[str, dict[Phase, int]]:
         self._break()
@@ -54,11 +60,10 @@ async def recognise(token: str) -> Principal | None:
 def said(words: bytes | str, desk: Desk | None = None) -> Answer:
     desk = desk or Desk()
 
-    async def turn() -> Answer:
-        turn = Turn(Methods(desk.as_desk, News()), recognise, Place("default", "/"), moment=0.0)
-        return await turn.answer(words)
+    async def answered() -> Answer:
+        return await Turn(Methods(desk.as_desk, News()), recognise, Place("default", "/"), moment=0.0).answer(words)
 
-    return asyncio.run(turn())
+    return asyncio.run(answered())
 
 
 def check(words: bytes | str) -> None:
@@ -138,6 +143,11 @@ def test_a_gid_leads_back_to_its_task(task_id: int) -> None:
     assert gids.id_of(gid) == task_id
 
 
+@pytest.mark.parametrize("none", [0, 1 << 63, (1 << 64) - 1])
+def test_a_gid_that_no_task_can_have_is_nobodys(none: int) -> None:
+    assert gids.id_of(gids.gid_of(none)) is None
+
+
 @given(st.text(alphabet="0123456789abcdef", min_size=16, max_size=16))
 def test_a_whole_gid_is_of_one_task_at_most(gid: str) -> None:
     task_id = gids.id_of(gid)
@@ -167,6 +177,26 @@ def test_what_is_away_is_told_and_the_rest_is_answered() -> None:
     assert "result" in answers[1]
     assert answers[2]["error"] == {"code": -32000, "message": "the accounts cannot be asked"}
     assert said(json.dumps(calls[0]), desk).code == -32000
+
+
+def test_while_the_database_is_away_nothing_is_asked_of_it() -> None:
+    desk = Desk()
+    desk.is_away, desk.breaks = True, AssertionError("it was asked")
+    call = {"id": 1, "method": "aria2.tellActive", "params": ["token:ann"]}
+    answer = said(json.dumps(call), desk)
+    assert (answer.code, json.loads(answer.text)["error"]["code"]) == (-32000, -32000)
+
+
+def test_a_client_that_gets_no_answer_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "ANSWER_LIMIT", 0.01)
+
+    class Deaf(Desk):
+        async def tasks(self, which: Filter, limit: int, before: int | None = None) -> list[Task]:
+            return await asyncio.Event().wait()  # type: ignore[return-value]  # it never does
+
+    call = {"id": 1, "method": "aria2.tellActive", "params": ["token:ann"]}
+    error = json.loads(said(json.dumps([call] * 500), Deaf()).text)[-1]["error"]
+    assert (error["code"], error["message"].startswith("the database does not answer")) == (-32000, True)
 
 
 def test_a_share_that_is_used_up_is_told() -> None:

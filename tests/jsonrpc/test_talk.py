@@ -158,6 +158,18 @@ async def test_a_token_that_was_taken_back_ends_the_talk_before_anything_more_is
         assert socket.heard == [("aria2.onDownloadStart", gid)]
 
 
+async def test_nothing_is_told_while_nobody_can_tell_whose_the_token_is(house: House, ann: Client) -> None:
+    async with opened(ann) as socket:
+        await socket.call("aria2.addUri", ["http://h/slow/a"])
+        await socket.hear(1)
+        house.away = True
+        answer = await socket.call("aria2.tellActive")
+        assert answer == {"code": -32000, "message": "the database does not answer"}
+        house.source.let_go("/slow/a")
+        end = await socket.socket.receive(timeout=10)
+        assert (end.type, end.data) == (aiohttp.WSMsgType.CLOSE, 1013)
+
+
 async def test_a_message_that_is_too_long_ends_the_talk(ann: Client) -> None:
     async with opened(ann) as socket:
         await socket.socket.send_str(" " * (600 << 10))
@@ -252,6 +264,14 @@ def test_the_same_is_said_once_and_too_much_is_not_kept() -> None:
         ear.hear(claimed(id=number))
     assert cut == [1, 1, 1]
     assert len(asyncio.run(_taken(ear))) == notices.MOST_WAITING
+
+
+def test_a_task_without_an_owner_is_told_to_nobody() -> None:
+    cut: list[int] = []
+    ear = notices.Ear(lambda: cut.append(1))
+    for number in range(notices.MOST_WAITING + 1):
+        ear.hear(claimed(id=number, owner=""))
+    assert cut == []
 
 
 async def _taken(ear: notices.Ear) -> list[str]:

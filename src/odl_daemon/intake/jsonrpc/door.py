@@ -21,7 +21,8 @@ from odl_daemon.intake.jsonrpc.protocol import AWAY, INVALID_REQUEST, NO_METHOD,
 from odl_daemon.intake.jsonrpc.talk import Talk
 from odl_daemon.intake.jsonrpc.turn import Answer, Recognise, Turn
 
-PATH: Final = "/jsonrpc"
+PATH: Final = "/jsonrpc{tail:(/.*)?}"
+"""What comes after it names a library and a folder."""
 
 LONGEST_MESSAGE: Final = 512 << 10
 """Bytes."""
@@ -140,7 +141,7 @@ class Door:
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=_OPEN | allowed)
 
     def _place(self, request: web.Request) -> Place:
-        return place_of(request.query, self._library)
+        return place_of(request.match_info["tail"], request.query, self._library)
 
 
 class _NotRead(Exception):
@@ -154,23 +155,19 @@ class _NotRead(Exception):
 async def _body(request: web.Request) -> bytes:
     """Of any content type: clients send what they like."""
     body = bytearray()
-    if (request.content_length or 0) > LONGEST_MESSAGE:
-        raise _too_long()
     try:
         async with asyncio.timeout(BODY_LIMIT):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > LONGEST_MESSAGE:
-                    raise _too_long()
+                    raise _NotRead(
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a message has {LONGEST_MESSAGE} bytes at most"
+                    )
     except web.RequestPayloadError as error:
         raise _NotRead(HTTPStatus.BAD_REQUEST, "the message cannot be read as it was sent") from error
     except TimeoutError as error:
         raise _NotRead(HTTPStatus.REQUEST_TIMEOUT, f"the message did not come within {BODY_LIMIT:g} s") from error
     return bytes(body)
-
-
-def _too_long() -> _NotRead:
-    return _NotRead(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a message has {LONGEST_MESSAGE} bytes at most")
 
 
 def _response(answer: Answer) -> web.Response:

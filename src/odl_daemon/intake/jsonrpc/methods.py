@@ -7,28 +7,23 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from odl_daemon import __version__
 from odl_daemon.engine.desk import Desk, Refusal
 from odl_daemon.engine.news import News
 from odl_daemon.intake.jsonrpc import gids, options, shown
 from odl_daemon.intake.jsonrpc.options import Place
+from odl_daemon.intake.jsonrpc.own_tasks import ACTIVE, MOST_LISTED, OwnTasks, part
 from odl_daemon.intake.jsonrpc.params import Params
 from odl_daemon.intake.jsonrpc.protocol import FAILED, NO_METHOD, Fault
-from odl_daemon.intake.jsonrpc.put_away import PutAway
 from odl_daemon.model import source
 from odl_daemon.model.source import Source
-from odl_daemon.model.task import Phase, Task, Wish
+from odl_daemon.model.task import Task, Wish
 from odl_daemon.ports import Filter, Request
-
-T = TypeVar("T")
 
 SPOKEN: Final = "1.36.0"
 """The version of aria2 whose words these are."""
-
-MOST_LISTED: Final = 1000
-"""Tasks in a list, the newest: as many results as aria2 keeps (max-download-result)."""
 
 MOST_MIRRORS: Final = 100
 """Links of one addUri that are looked at."""
@@ -66,7 +61,7 @@ class Methods:
     def __init__(self, desk: Desk, news: News) -> None:
         self._desk = desk
         self._news = news
-        self._put_away = PutAway()
+        self._own = OwnTasks(desk)
         self._session = secrets.token_hex(20)
         self._served: Mapping[str, Method] = {
             "aria2.addUri": self._add_uri,
@@ -101,6 +96,10 @@ class Methods:
     def names(self) -> list[str]:
         return [*self._served, *SYSTEM]
 
+    def away(self) -> bool:
+        """Whether nothing can be done at present."""
+        return self._desk.away()
+
     async def call(self, name: str, client: Client, params: Params) -> object:
         """Does what is asked and returns its result. Raises Fault, and StoreAway."""
         if name in _REFUSED:
@@ -116,12 +115,10 @@ class Methods:
         link = _first_usable(params.texts(0))
         wanted = options.wanted(params.optional_struct(1), client.place)
         params.check_position(2)
-        if not client.place.library:
-            raise Fault(FAILED, "the RPC address names no library: add ?library=ID to it")
         request = Request(
             owner=client.owner,
-            library=client.place.library,
-            path=wanted.folder,
+            library=wanted.place.library,
+            path=wanted.place.folder,
             url=link.url,
             name=wanted.name,
             kind=link.kind,
@@ -145,7 +142,7 @@ class Methods:
         return await self._steer(client, params, Wish.RESUME, "GID#{gid} cannot be unpaused now")
 
     async def _steer(self, client: Client, params: Params, wish: Wish, otherwise: str) -> str:
-        task = await self._find(client, params)
+        task = await self._own.find(client.owner, params.text(0))
         gid = gids.gid_of(task.id)
         if not await self._wish(client, task, wish):
             raise Fault(FAILED, otherwise.format(gid=gid))
@@ -177,7 +174,7 @@ class Methods:
         return "OK"
 
     async def _change_option(self, client: Client, params: Params) -> object:
-        await self._find(client, params)
+        await self._own.find(client.owner, params.text(0))
         options.check_change(params.struct(1))
         return "OK"
 
@@ -185,67 +182,64 @@ class Methods:
 
     async def _tell_status(self, client: Client, params: Params) -> object:
         keys = params.keys(1)
-        return shown.status_of(await self._find(client, params), keys)
+        return shown.status_of(await self._own.find(client.owner, params.text(0)), keys)
 
     async def _tell_active(self, client: Client, params: Params) -> object:
         keys = params.keys(0)
-        return _structs(await self._list(client, shown.ACTIVE), keys)
+        return _structs(await self._own.active(client.owner), keys)
 
     async def _tell_waiting(self, client: Client, params: Params) -> object:
         offset, amount, keys = params.whole(0), params.amount(1), params.keys(2)
-        line = sorted(await self._list(client, shown.WAITING), key=_place_in_line)
-        return _structs(_part(line, offset, amount), keys)
+        return _structs(part(await self._own.waiting(client.owner), offset, amount), keys)
 
     async def _tell_stopped(self, client: Client, params: Params) -> object:
         offset, amount, keys = params.whole(0), params.amount(1), params.keys(2)
-        return _structs(_part(await self._stopped(client), offset, amount), keys)
+        return _structs(part(await self._own.stopped(client.owner), offset, amount), keys)
 
     async def _get_uris(self, client: Client, params: Params) -> object:
-        return shown.uris_of(await self._find(client, params))
+        return shown.uris_of(await self._own.find(client.owner, params.text(0)))
 
     async def _get_files(self, client: Client, params: Params) -> object:
-        return shown.files_of(await self._find(client, params))
+        return shown.files_of(await self._own.find(client.owner, params.text(0)))
 
     async def _get_servers(self, client: Client, params: Params) -> object:
-        task = await self._find(client, params)
-        if task.phase not in shown.ACTIVE:
+        task = await self._own.find(client.owner, params.text(0))
+        if task.phase not in ACTIVE:
             raise Fault(FAILED, f"No active download for GID#{gids.gid_of(task.id)}")
         return shown.servers_of(task)
 
     async def _get_peers(self, client: Client, params: Params) -> object:
-        await self._find(client, params)
+        await self._own.find(client.owner, params.text(0))
         return []
 
     async def _get_option(self, client: Client, params: Params) -> object:
-        return shown.options_of(await self._find(client, params))
+        return shown.options_of(await self._own.find(client.owner, params.text(0)))
 
     async def _get_global_option(self, client: Client, params: Params) -> object:
         return {"dir": client.place.folder, "max-download-result": str(MOST_LISTED)}
 
     async def _get_global_stat(self, client: Client, params: Params) -> object:
-        counts = (await self._desk.counts(client.owner)).get(client.owner, {})
-        stopped = _sum(counts, shown.STOPPED)
-        listed = len(await self._stopped(client)) if self._put_away.of(client.owner) else min(stopped, MOST_LISTED)
+        counts = await self._own.counts(client.owner)
         return {
             "downloadSpeed": str(sum(shown.speed_of(task) for task in self._news.live if task.owner == client.owner)),
-            "numActive": str(_sum(counts, shown.ACTIVE)),
-            "numStopped": str(listed),
-            "numStoppedTotal": str(stopped),
-            "numWaiting": str(_sum(counts, shown.WAITING)),
+            "numActive": str(counts.active),
+            "numStopped": str(counts.stopped),
+            "numStoppedTotal": str(counts.ended),
+            "numWaiting": str(counts.waiting),
             "uploadSpeed": "0",
         }
 
     # --- clearing the list of what has ended
 
     async def _remove_download_result(self, client: Client, params: Params) -> object:
-        task = await self._find(client, params)
+        task = await self._own.find(client.owner, params.text(0))
         if not task.final:
             raise Fault(FAILED, f"Could not remove download result of GID#{gids.gid_of(task.id)}")
-        self._put_away.one(task)
+        self._own.put_away(task)
         return "OK"
 
     async def _purge_download_result(self, client: Client, params: Params) -> object:
-        self._put_away.all(client.owner, await self._stopped(client))
+        await self._own.put_all_away(client.owner)
         return "OK"
 
     # --- about the server
@@ -259,37 +253,6 @@ class Methods:
     async def _save_session(self, client: Client, params: Params) -> object:
         return "OK"  # what was accepted is saved
 
-    # --- finding tasks
-
-    async def _find(self, client: Client, params: Params) -> Task:
-        """The task whose GID, or whose GID's beginning, is the first parameter. Raises Fault."""
-        gid = gids.read(params.text(0))
-        found = [task for task in await self._named(client, gid) if not self._put_away.hides(task)]
-        if not found:
-            raise gids.not_found(gid)
-        if len(found) > 1:
-            raise Fault(FAILED, f"GID {gid} is not unique")
-        return found[0]
-
-    async def _named(self, client: Client, gid: str) -> list[Task]:
-        if len(gid) < gids.DIGITS:
-            tasks = await self._desk.tasks(Filter(owner=client.owner, phases=shown.EVERY), MOST_LISTED)
-            return [task for task in tasks if gids.gid_of(task.id).startswith(gid)]
-        task_id = gids.id_of(gid)
-        if task_id is None:
-            return []
-        return await self._desk.tasks(Filter(owner=client.owner, phases=shown.EVERY, ids=(task_id,)), 1)
-
-    async def _list(self, client: Client, phases: frozenset[Phase]) -> list[Task]:
-        """The oldest first."""
-        newest = await self._desk.tasks(Filter(owner=client.owner, phases=phases), MOST_LISTED)
-        return newest[::-1]
-
-    async def _stopped(self, client: Client) -> list[Task]:
-        """In the order in which they ended."""
-        tasks = [task for task in await self._list(client, shown.STOPPED) if not self._put_away.hides(task)]
-        return sorted(tasks, key=lambda task: task.changed)
-
 
 def _first_usable(links: Sequence[str]) -> Source:
     """Several links are mirrors of one file: the first that can be used is taken. Raises Fault."""
@@ -302,21 +265,5 @@ def _first_usable(links: Sequence[str]) -> Source:
     raise Fault(FAILED, "URI is not provided." if unusable is None else str(unusable))
 
 
-def _place_in_line(task: Task) -> tuple[int, int, int]:
-    """Interrupted work comes first, then what is fresh, then what is tried again later."""
-    return (task.due > 0) - (task.due < 0), task.due, task.id
-
-
-def _part(tasks: Sequence[T], offset: int, amount: int) -> Sequence[T]:
-    """So many from there on; a negative offset counts from the end, and goes on towards the beginning."""
-    if offset >= 0:
-        return tasks[offset : offset + amount]
-    return tasks[::-1][-offset - 1 :][:amount] if -offset <= len(tasks) else []
-
-
 def _structs(tasks: Iterable[Task], keys: frozenset[str]) -> list[object]:
     return [shown.status_of(task, keys) for task in tasks]
-
-
-def _sum(counts: Mapping[Phase, int], phases: Iterable[Phase]) -> int:
-    return sum(counts.get(phase, 0) for phase in phases)

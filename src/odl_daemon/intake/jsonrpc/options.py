@@ -45,7 +45,7 @@ _LOGIN_HEADERS: Final = frozenset({"authorization", "proxy-authorization"})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the links of an RPC address go: `/jsonrpc?library=ID&path=/folder`."""
+    """Where the links of an RPC address go."""
 
     library: str
     """"" if it must be named and is not."""
@@ -57,23 +57,22 @@ class Place:
 class Wanted:
     """What the options of one link ask for."""
 
-    folder: str
+    place: Place
     name: str
     """"" takes the source's."""
     paused: bool
 
 
-def place_of(query: Mapping[str, str], library: str) -> Place:
-    """What an address says; `library` is taken where it names none. Raises Fault."""
-    named = query.get("library", library)
-    if len(named) > LONGEST_LIBRARY or not named.isprintable():
-        raise Fault(FAILED, f"the RPC address names a library that cannot be: an id has {LONGEST_LIBRARY} characters")
-    return Place(named, _folder(query.get("path", "/")))
+def place_of(tail: str, query: Mapping[str, str], library: str) -> Place:
+    """What an address says: `/jsonrpc/LIBRARY/folder`, or `/jsonrpc?library=LIBRARY&path=/folder`; some clients keep of
+    an address nothing but its path. `library` is taken where it names none. Raises Fault."""
+    named, _, folder = tail.strip("/").partition("/")
+    return Place(_library(query.get("library", named or library)), _folder(query.get("path", folder)))
 
 
 def wanted(options: Mapping[str, object], place: Place) -> Wanted:
     """The options of addUri. Raises Fault for one that cannot be granted."""
-    folder, name, paused = place.folder, "", False
+    library, folder, name, paused = place.library, place.folder, "", False
     for option, value in options.items():
         match option:
             case "dir":
@@ -82,16 +81,21 @@ def wanted(options: Mapping[str, object], place: Place) -> Wanted:
                 name = _text(option, value)
             case "pause":
                 paused = _yes(option, value)
+            case "library":
+                library = _library(_text(option, value))
             case _:
                 _check(option, value)
+    if not library:
+        raise Fault(FAILED, "no library is named: put its id into the RPC address, /jsonrpc/ID")
     below, _, last = name.rpartition("/")  # aria2 takes folders in `out`
-    return Wanted(_folder(f"{folder}/{below}") if below else folder, names.safe_name(last) if last else "", paused)
+    folder = _folder(f"{folder}/{below}") if below else folder
+    return Wanted(Place(library, folder), names.safe_name(last) if last else "", paused)
 
 
 def check_change(options: Mapping[str, object]) -> None:
     """The options of changeOption: those that change nothing may be changed. Raises Fault."""
     for option, value in options.items():
-        if option in ("dir", "out", "pause"):
+        if option in ("dir", "out", "pause", "library"):
             raise Fault(FAILED, f"option {option}: it cannot be changed once the link is handed over")
         _check(option, value)
 
@@ -110,6 +114,12 @@ def _check_headers(lines: Iterable[str]) -> None:
         name = line.partition(":")[0].strip().lower()
         if name in _LOGIN_HEADERS:
             raise Fault(FAILED, f"option header: {name} is not taken here; {_LOGIN}")
+
+
+def _library(text: str) -> str:
+    if len(text) > LONGEST_LIBRARY or not text.isprintable():
+        raise Fault(FAILED, f"there can be no such library: an id has {LONGEST_LIBRARY} characters")
+    return text
 
 
 def _folder(text: str) -> str:

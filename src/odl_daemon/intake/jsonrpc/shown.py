@@ -12,12 +12,6 @@ from odl_daemon.intake.jsonrpc.gids import gid_of
 from odl_daemon.model.shown import shown_name
 from odl_daemon.model.task import Phase, Reason, Task
 
-ACTIVE: Final = frozenset({Phase.QUEUED, Phase.FETCHING, Phase.COMMITTING})
-WAITING: Final = frozenset({Phase.WAITING, Phase.PAUSED})
-STOPPED: Final = frozenset({Phase.DONE, Phase.FAILED, Phase.EXPIRED, Phase.CANCELLED})
-EVERY: Final = ACTIVE | WAITING | STOPPED
-"""All but rows with a status that is none of ours: they are left alone."""
-
 _STATUS: Final[Mapping[Phase, str]] = {
     Phase.WAITING: "waiting",
     Phase.PAUSED: "paused",
@@ -116,8 +110,8 @@ def servers_of(task: Task) -> list[object]:
 
 
 def options_of(task: Task) -> dict[str, object]:
-    """The struct of getOption: what addUri can be given for the same again."""
-    options: dict[str, object] = {"dir": _folder(task)}
+    """The struct of getOption: what addUri can be given for the same again, as clients do for another try."""
+    options: dict[str, object] = {"dir": _folder(task), "library": task.library}
     return options | {"out": task.name} if task.name else options
 
 

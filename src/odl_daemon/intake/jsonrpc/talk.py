@@ -50,7 +50,8 @@ class Talk:
 
     async def hang_up(self, code: WSCloseCode, because: bytes) -> None:
         """Ends it in order; `because` is for whoever looks at his client's log."""
-        await self._socket.close(code=code, message=because)
+        if self._socket.prepared:
+            await self._socket.close(code=code, message=because)
 
     async def _attend(self) -> None:
         try:

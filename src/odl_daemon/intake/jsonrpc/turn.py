@@ -40,6 +40,9 @@ LONGEST_ANSWER: Final = 8 << 20
 
 LONGEST_TOKEN: Final = 500
 
+ANSWER_LIMIT: Final = 30.0
+"""Seconds until a client hears of what is not done by then that there is no answer: proxies give up after a minute."""
+
 A_MOMENT: Final = 1.0
 """Seconds that a message may wait, all its calls together, for what it asked to come true."""
 
@@ -64,7 +67,8 @@ class Turn:
         self._methods = methods
         self._recognise = recognise
         self._place = place
-        self._until = asyncio.get_running_loop().time() + moment
+        now = asyncio.get_running_loop().time()
+        self._until, self._deadline = now + moment, now + ANSWER_LIMIT
         self._calls = self._links = self._length = 0
         self._known: dict[str, Principal | None] = {}
         self.speaker: tuple[str, Principal] | None = None
@@ -105,13 +109,21 @@ class Turn:
                 return encode(self._methods.names)
             case "system.listNotifications":
                 return encode(NOTICES)
-        try:
-            client, params = await self._authorise(params)
-            result = encode(await self._methods.call(method, client, Params(params)))
-        except (StoreAway, AccountsAway) as away:
-            raise Fault(AWAY, str(away)) from away
+        result = encode(await self._in_time(method, params))
         self._length += len(result)
         return result
+
+    async def _in_time(self, method: str, params: Sequence[object]) -> object:
+        if self._methods.away():
+            raise Fault(AWAY, "the database does not answer: try again in a moment")
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                client, params = await self._authorise(params)
+                return await self._methods.call(method, client, Params(params))
+        except (StoreAway, AccountsAway) as away:
+            raise Fault(AWAY, str(away)) from away
+        except TimeoutError as late:  # what waits for the database is done as soon as it answers
+            raise Fault(AWAY, "the database does not answer: look whether it was done before you try again") from late
 
     def _count(self, method: str) -> None:
         self._calls += 1
