@@ -1,12 +1,16 @@
 # Everything that a person or the CI does with this project starts here; `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench chaos fresh setup setup-test clean
+.PHONY: help run test lint bench chaos fresh test-systemd setup setup-test install uninstall clean
 
 # A link holds characters that make and the shell would read as their own. It is taken as it was typed and reaches
-# the recipes by the environment alone.
+# the recipes by the environment alone; and so are the others.
 override URL := $(value URL)
 override SEED := $(value SEED)
-export URL SEED
+override SUITE := $(value SUITE)
+override PREFIX := $(value PREFIX)
+override SEAFILE_USER := $(value SEAFILE_USER)
+override SEAFILE_CONF := $(value SEAFILE_CONF)
+export URL SEED SUITE PREFIX SEAFILE_USER SEAFILE_CONF
 # Debian keeps servers where only root looks.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -16,8 +20,14 @@ help: ## list what can be made
 run: setup ## run the daemon here (config and files in .run); URL=https://... downloads that link and ends
 	@.venv/bin/python tools/run.py
 
+install: ## install the service, or upgrade it (root; PREFIX=/opt/odl-daemon SEAFILE_USER= SEAFILE_CONF=)
+	@sh tools/install.sh
+
+uninstall: ## remove the service; data, config and user stay (root)
+	@sh tools/uninstall.sh
+
 test: setup-test lint ## check everything: linters, types, floors, tests
-	@.venv/bin/pytest -m "not chaos" -n 2 --dist loadfile  # two at a time: a file is one's own, with its servers
+	@.venv/bin/pytest -m "not chaos and not systemd" -n 2 --dist loadfile  # two at a time: a file is one's own, with its servers
 
 lint: setup-test ## the checks without the tests
 	.venv/bin/ruff check .
@@ -32,7 +42,10 @@ chaos: setup-test ## long runs that kill everything at random; SEED=n replays on
 	@sh tools/chaos.sh
 
 fresh: ## prove the set-up on a fresh Debian tree (root; SUITE=bookworm or trixie)
-	@sh tools/fresh-machine.sh $(or $(SUITE),bookworm)
+	@sh tools/fresh-machine.sh
+
+test-systemd: ## prove the service in a Debian machine with its own systemd (root; SUITE as well)
+	@sh tools/test-systemd.sh
 
 setup: ## install what `make run` needs
 	@sh tools/setup.sh run

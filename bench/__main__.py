@@ -1,4 +1,4 @@
-"""`make bench`: all measurements, or those that are named: small big rows latency idle restart api watchers."""
+"""`make bench`: all measurements, or those that are named: small big guard rows latency idle restart api watchers."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.servers.files import make_file
 from tests.servers.mariadb import MariaDb
 from tests.servers.nginx import Nginx
 
+from bench.rooms import Passage, through_rooms
 from bench.stage import baseline, cpu_of, folder, memory_of, raw_aria2, small_files, through_daemon, until_files
 from bench.web import api, watchers
 
@@ -99,6 +100,37 @@ async def _phases(daemon: Daemon, url: str) -> dict[str, float]:
             await asyncio.sleep(0.01)
     seen.setdefault("committing", seen["done"])
     return seen
+
+
+async def guard(disk: Path, runs: int, files: int) -> None:
+    """What judging every connection costs: the download rooms with a judge, against the same without."""
+    with folder("origin", disk) as place:
+        async with Nginx(place) as nginx:
+            await asyncio.to_thread(make_file, nginx.root / "big", 2 << 30)
+            small, large = small_files(nginx, files), [nginx.url("big")]
+            await _judged_and_open("small, one user", small, disk, runs, owners=1)
+            await _judged_and_open("small, a user each", small, disk, runs, owners=files)
+            await _judged_and_open("one of 2 GiB", large, disk, runs, owners=1)
+
+
+async def _judged_and_open(name: str, urls: list[str], disk: Path, runs: int, *, owners: int) -> None:
+    """There and back in each run, so that a machine that grows slower is hard on both; medians of the runs' ratios."""
+    rates, costs, prices = [], [], []
+    for _ in range(runs):
+        run: dict[str, list[Passage]] = {"judged": [], "open": []}
+        for judge in ("judged", "open", "open", "judged"):
+            with folder("rooms", disk) as here:
+                run[judge].append(await asyncio.to_thread(through_rooms, judge, urls, here, slots=SLOTS, owners=owners))
+        seconds = {judge: sum(each.seconds for each in passages) for judge, passages in run.items()}
+        cpu = {judge: sum(each.cpu for each in passages) for judge, passages in run.items()}
+        rates.append(seconds["open"] / seconds["judged"])
+        prices.append(cpu["judged"] / cpu["open"])
+        costs.append(cpu["judged"] / 2)
+    price = f"{statistics.median(rates):.2f} x the rate without a judge, {statistics.median(prices):.2f} x its CPU"
+    if len(urls) > 1:
+        print(f"  {name:19} {price} ({statistics.median(costs) / len(urls) * 1000:.2f} ms a file)")
+    else:
+        print(f"  {name:19} {price} ({statistics.median(costs) * 1e9 / (2 << 30):.2f} s a GB)")
 
 
 async def rows(disk: Path, runs: int, files: int) -> None:
@@ -189,6 +221,7 @@ async def restart(disk: Path, runs: int, files: int) -> None:
 MEASUREMENTS: dict[str, Callable[[Path, int, int], Coroutine[Any, Any, None]]] = {
     "small": small,
     "big": big,
+    "guard": guard,
     "rows": rows,
     "latency": latency,
     "idle": idle,

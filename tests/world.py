@@ -53,9 +53,14 @@ async def _stopped(daemons: Sequence[Daemon]) -> None:
         code = await daemon.stop()
         assert code in (0, -signal.SIGKILL), daemon.log()  # one that the test had killed for good has that code
         assert not _held(daemon.state), f"{daemon.folder.name} still runs"
-        assert not _held(daemon.state / "sandbox.lock"), f"a process of the sandbox of {daemon.folder.name} still runs"
+        assert not sandboxed(daemon), f"a process of the sandboxes of {daemon.folder.name} still runs"
         assert not _scratch(daemon), "an empty scratch folder filled itself"
         assert "Traceback" not in daemon.log(), daemon.log()
+
+
+def sandboxed(daemon: Daemon, which: str = "*") -> list[str]:
+    """The locks of sandboxes of which a process lives: `sandbox` is that for all, `quarantine-...` those for one."""
+    return sorted(path.stem for path in daemon.state.glob(f"{which}.lock") if _held(path))
 
 
 def _files(folder: Path) -> list[str]:

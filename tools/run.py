@@ -57,6 +57,7 @@ def main() -> int:
     url = os.environ.get("URL", "")
     if not url:
         say(f"odl-daemon works with {path}; from another shell:  .venv/bin/odl --config {path} add https://...")
+        invite(path)
         os.execv(BIN / "odl-daemon", ["odl-daemon", "--config", str(path)])
     try:
         config = load(path, os.environ)
@@ -68,6 +69,21 @@ def main() -> int:
     except KeyboardInterrupt:
         say("stopped; what has come is kept, and the next `make run` goes on with it")
         return 130
+
+
+def invite(path: Path) -> None:
+    """Says how to get to the page: the link signs in one browser, once."""
+    try:
+        config = load(path, os.environ)
+    except ConfigError:
+        return  # the daemon will say it better
+    address = config.http.public_url or f"http://{config.http.listen}"
+    if not config.http.listen or config.http.listen.startswith("unix:"):
+        return
+    making = [str(BIN / "odl"), "--config", str(path), "token", "create", "--once", "--admin"]
+    made = subprocess.run(making, check=False, stdout=subprocess.PIPE, text=True)
+    if made.returncode == 0:
+        say(f"the page, signed in:  {address.rstrip('/')}/#token={made.stdout.strip()}")
 
 
 # --- the config -------------------------------------------------------------------------------------------

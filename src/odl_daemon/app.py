@@ -1,75 +1,30 @@
-"""The only room that knows all others: builds them from the settings, starts and stops them."""
+"""The service from its start to its end, and a desk for commands that find no service."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import hashlib
 import logging
-import os
-import resource
-import signal
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from random import Random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from odl_daemon.config import Config, ConfigError
-from odl_daemon.download.aria2 import Aria2Downloader
+from odl_daemon.config import Config
 from odl_daemon.download.aria2_log import Aria2Log
-from odl_daemon.download.probe import Prober
-from odl_daemon.download.proxy import Proxy
-from odl_daemon.download.sandbox import Isolation, SandboxTrouble
-from odl_daemon.download.scratch import ScratchFolders
-from odl_daemon.download.server import Aria2Server
-from odl_daemon.download.tap import Tap
-from odl_daemon.engine.adoption import Adoption
 from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.desk import Desk
-from odl_daemon.engine.disk import Disk
-from odl_daemon.engine.dispatcher import Dispatcher
-from odl_daemon.engine.endings import Limits
-from odl_daemon.engine.janitor import Janitor
 from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
-from odl_daemon.engine.rival import Rival
-from odl_daemon.engine.worker import Worker
-from odl_daemon.fittings import events_door_of, http_door_of, library_of, look_up_of, rules_of, shares_of
-from odl_daemon.guard.blocks import BLOCKS, BlockLog
-from odl_daemon.guard.dial import Dialler
-from odl_daemon.guard.guests import Guests
+from odl_daemon.fittings import look_up_of, shares_of
 from odl_daemon.guard.resolver import Resolver
 from odl_daemon.health import ServiceManager
-from odl_daemon.intake.control import ControlDoor
-from odl_daemon.intake.table import TableDoor
-from odl_daemon.library.tokens import TokensTrouble
-from odl_daemon.logs import logging_to
-from odl_daemon.model.patience import Patience
+from odl_daemon.house import House, now
 from odl_daemon.model.waiting import Obstacle, Rule
-from odl_daemon.ports import Library, StoreAway, Trouble
+from odl_daemon.ports import StoreAway
+from odl_daemon.premises import OperatorError, entered
+from odl_daemon.signals import Stop, reloading
 from odl_daemon.store import SqlStore
-from odl_daemon.together import THREADS
 
 log = logging.getLogger(__name__)
-
-STOP_LIMIT = 25.0
-"""Seconds that running tasks get to let go when the daemon stops; then their leases run out by themselves."""
-
-STUCK_AFTER = 30.0
-"""Seconds that one round of the dispatcher may take while the database answers."""
-
-OPEN_FILES = 8192
-
-NAME_SERVERS_PATIENCE = "timeout:2 attempts:2"
-"""Of the host's own resolver, unless the operator has set it: two seconds for each server, twice."""
-
-
-class OperatorError(Exception):
-    """Something that only the operator can mend: one sentence, and what to do."""
 
 
 def run(config: Config, reload: Callable[[], Config]) -> int:
@@ -77,19 +32,26 @@ def run(config: Config, reload: Callable[[], Config]) -> int:
 
     `reload` reads the settings anew when SIGHUP comes. Raises OperatorError.
     """
-    os.umask(0o077)
-    _allow_many_files()
-    os.environ.setdefault("RES_OPTIONS", NAME_SERVERS_PATIENCE)
-    with (
-        _owned(config.daemon.state_dir, "[daemon] state_dir"),
-        _owned(config.download.temp_dir, "[download] temp_dir"),
-        _logging(config),
-    ):
-        _make_room_for(config.database.url)
+    with entered(config):
         try:
             return asyncio.run(_serve(config, reload))
         except StoreAway as away:
             raise OperatorError(str(away)) from away
+
+
+async def _serve(config: Config, reload: Callable[[], Config]) -> int:
+    stop, manager = Stop(), ServiceManager()
+    async with AsyncExitStack() as cellar:
+        async with stop.cutting_short():
+            store = await cellar.enter_async_context(SqlStore(url=config.database.url, lease=config.daemon.lease))
+        if not stop.asked.is_set():
+            aria2_log = cellar.enter_context(Aria2Log(config.log.aria2_file))
+            resolver = cellar.enter_context(Resolver(look_up_of(config)))
+            house = House(config, store, aria2_log, resolver)
+            with reloading(house.tune, reload, manager):
+                await house.live(stop, manager)
+    log.info("stopped")
+    return 0
 
 
 @asynccontextmanager
@@ -105,355 +67,3 @@ async def open_desk(config: Config) -> AsyncIterator[Desk]:
             keyring=Keyring(store.keys, now),
             obstacle=lambda: Obstacle(Rule.DAEMON, "no daemon is running here"),
         )
-
-
-def now() -> datetime:
-    """The wall clock of the whole house."""
-    return datetime.now(UTC)
-
-
-# --- the life of the daemon -------------------------------------------------------------------------------
-
-
-async def _serve(config: Config, reload: Callable[[], Config]) -> int:
-    stop, manager = Stop(), ServiceManager()
-    async with AsyncExitStack() as cellar:
-        async with stop.cutting_short():
-            store = await cellar.enter_async_context(SqlStore(url=config.database.url, lease=config.daemon.lease))
-        if not stop.asked.is_set():
-            aria2_log = cellar.enter_context(Aria2Log(config.log.aria2_file))
-            resolver = cellar.enter_context(Resolver(look_up_of(config)))
-            house = House(config, store, aria2_log, resolver)
-            with _reloading(house, reload, manager):
-                await house.live(stop, manager)
-    log.info("stopped")
-    return 0
-
-
-class House:
-    """Every room, built and connected; nothing runs before `live`."""
-
-    def __init__(self, config: Config, store: SqlStore, aria2_log: Aria2Log, resolver: Resolver) -> None:
-        holder, rng = config.daemon.name or holder_name(config.daemon.state_dir), Random()
-        _say_isolation(config)
-        self._store = store
-        self._bell, news = Bell(), News()
-        small_jobs = ThreadPoolExecutor(THREADS, thread_name_prefix="small jobs")
-        guests = Guests()
-        self._blocks = BlockLog(config.daemon.state_dir / BLOCKS, guests, now)
-        self._guard = config.guard
-        self._dialler = Dialler(resolver=resolver, judge=rules_of(config), blocked=self._blocks.note)
-        self._dialler.shut = not config.guard.egress
-        scratch = ScratchFolders(root=config.download.temp_dir, small_jobs=small_jobs)
-        disk = Disk(scratch, floor=config.disk.floor, reserve=config.disk.reserve)
-        self._tap = Tap(disk.room)
-        self._proxy = Proxy(self._dialler, self._tap)
-        self._aria2 = Aria2Server(
-            scratch=config.download.temp_dir,
-            aria2c=config.download.aria2c,
-            isolation=Isolation(config.guard.isolation),
-            lock=config.daemon.state_dir / "sandbox.lock",
-            serve_proxy=self._proxy.serve,
-            heard=aria2_log.heard,
-            last_words=aria2_log.tail,
-            slots=config.download.slots,
-            stall_limit=config.download.stall_limit,
-        )
-        self._downloader = Aria2Downloader(
-            server=self._aria2,
-            prober=Prober(dial=self._dialler.dial),
-            guests=guests,
-            stall_limit=config.download.stall_limit,
-            small_jobs=small_jobs,
-        )
-        self._allowance = Allowance(store=store, clock=now, shares=shares_of(config))
-        self._adoption = Adoption(store=store, scratch=scratch, bell=self._bell, allowance=self._allowance, clock=now)
-        self._rival = Rival(store, now)
-        self._worker = Worker(
-            store=store,
-            downloader=self._downloader,
-            scratch=scratch,
-            library=_library(config, small_jobs),
-            news=news,
-            holder=holder,
-            limits=_limits(config),
-            allowance=self._allowance,
-            disk=disk,
-            host_trouble=self._host_trouble,
-            clock=now,
-            rng=rng,
-        )
-        self._janitor = Janitor(
-            store=store, scratch=scratch, holder=holder, keep_failed=config.download.keep_failed, clock=now
-        )
-        self._dispatcher = Dispatcher(
-            store=store,
-            worker=self._worker,
-            janitor=self._janitor,
-            news=news,
-            bell=self._bell,
-            allowance=self._allowance,
-            disk=disk,
-            holder=holder,
-            slots=config.download.slots,
-            enabled=config.daemon.enabled,
-            egress=config.guard.egress,
-            poll=config.intake.poll,
-            clock=now,
-            rng=rng,
-            adopt_again=self._adoption.again,
-        )
-        self._desk = Desk(
-            store=store,
-            news=news,
-            bell=self._bell,
-            clock=now,
-            allowance=self._allowance,
-            keyring=Keyring(store.keys, now),
-            obstacle=self._dispatcher.obstacle,
-            rival=lambda: self._rival.sighting,
-            away=lambda: store.away,
-        )
-        self._control = ControlDoor(self._desk, config.daemon.state_dir / "control.sock")
-        self._take_over = config.intake.take_over == "start"
-        self._table = TableDoor(adoption=self._adoption, rival=self._rival, poll=config.intake.poll, rng=rng)
-        self._events = events_door_of(config, self._desk)
-        self._http = http_door_of(config, self._desk)
-        self._name = holder
-
-    async def live(self, stop: Stop, manager: ServiceManager) -> None:
-        """Opens from the cellar to the doors, works until the stop, and closes from the doors to the cellar.
-
-        Raises OperatorError if aria2 or its sandbox cannot be started.
-        """
-        with _telling_the_operator():
-            async with asyncio.TaskGroup() as group:
-                cellar = [
-                    group.create_task(self._aria2.run(), name="aria2 and its sandbox"),
-                    group.create_task(self._downloader.run(), name="looks of the downloader"),
-                    group.create_task(self._tap.run(), name="tap of the downloads"),
-                    group.create_task(self._blocks.run(), name="block log"),
-                    group.create_task(self._allowance.run(), name="what users take"),
-                ]
-                async with stop.cutting_short():
-                    await self._aria2.ready()
-                    if self._take_over:
-                        await self._adoption.take_over()
-                if not stop.asked.is_set():
-                    await self._work(group, stop, manager)
-                for task in cellar:
-                    task.cancel()
-
-    async def _work(self, group: asyncio.TaskGroup, stop: Stop, manager: ServiceManager) -> None:
-        working = group.create_task(self._dispatcher.run(), name="dispatcher")
-        doors = [
-            group.create_task(self._open_the_control_door(), name="control door"),
-            group.create_task(self._table.serve(), name="table door"),
-            group.create_task(manager.keep_alive(self._stuck), name="watchdog"),
-        ]
-        if self._http is not None:
-            doors.append(group.create_task(self._http.serve(), name="HTTP door"))
-        if self._events is not None:
-            doors.append(group.create_task(self._events.serve(), name="events door"))
-        manager.ready(f"{self._name} is working")
-        log.info("%s is working", self._name)
-        await stop.asked.wait()
-        log.info("stopping")
-        manager.stopping()
-        for door in doors:
-            door.cancel()
-        self._dispatcher.stop()
-        _, late = await asyncio.wait({working}, timeout=STOP_LIMIT)
-        if late:
-            log.warning("%d tasks did not let go in time: their leases run out", self._dispatcher.running)
-            working.cancel()
-
-    async def _open_the_control_door(self) -> None:
-        try:
-            await self._control.serve()
-        except OSError as error:
-            raise OperatorError(f"the control socket cannot be made: {error}; look at [daemon] state_dir") from error
-
-    def tune(self, config: Config) -> None:
-        """Takes over the settings that can change while everything runs."""
-        self._worker.limits = _limits(config)
-        self._allowance.shares = shares_of(config)
-        self._janitor.keep_failed = config.download.keep_failed
-        self._aria2.set_slots(config.download.slots)
-        self._dispatcher.tune(slots=config.download.slots, enabled=config.daemon.enabled, egress=config.guard.egress)
-        self._guard_anew(config)
-        logging.getLogger().setLevel(config.log.level.upper())
-
-    def _guard_anew(self, config: Config) -> None:
-        """New rules hold for connections that there are, too."""
-        if config.guard == self._guard:
-            return
-        self._guard = config.guard
-        self._dialler.judge, self._dialler.shut = rules_of(config), not config.guard.egress
-        self._proxy.cut()
-
-    def _host_trouble(self, trouble: Trouble, seconds: float) -> None:
-        self._dispatcher.host_trouble(trouble, seconds)
-
-    def _stuck(self) -> bool:
-        return self._dispatcher.round_lasts > STUCK_AFTER and not self._store.away
-
-
-def _library(config: Config, small_jobs: Executor) -> Library:
-    try:
-        return library_of(config, small_jobs)
-    except TokensTrouble as trouble:
-        raise OperatorError(str(trouble)) from trouble
-    except OSError as error:
-        raise OperatorError(
-            f"the library cannot be used: {error.strerror}: {error.filename}; look at [library] folder"
-        ) from error
-
-
-def holder_name(state_dir: Path) -> str:
-    """A name that stays the same over restarts and differs between any two daemons: by host and state folder."""
-    try:
-        machine = Path("/etc/machine-id").read_text().strip()
-    except OSError:
-        machine = ""
-    digest = hashlib.sha256(f"{machine}\0{state_dir.resolve()}".encode()).hexdigest()[:8]
-    return f"{socket.gethostname()}-{digest}"
-
-
-def _limits(config: Config) -> Limits:
-    return Limits(
-        time_limit=config.download.time_limit,
-        max_size=config.download.max_size,
-        keep_failed=config.download.keep_failed,
-        patience=Patience(config.download.retries, config.download.retry_wait),
-    )
-
-
-def _say_isolation(config: Config) -> None:
-    if config.guard.isolation == Isolation.PROXY_ONLY:
-        log.warning(
-            'aria2 runs WITHOUT its sandbox ([guard] isolation = "proxy-only"): a flaw in aria2 could reach this '
-            "host's network and files; allow user namespaces here and set it to "
-            '"namespace"'
-        )
-
-
-# --- stopping and reloading -------------------------------------------------------------------------------
-
-
-class Stop:
-    """The wish of the operator that the daemon ends; a second signal changes nothing."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self._block: asyncio.Timeout | None = None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ask)
-
-    @asynccontextmanager
-    async def cutting_short(self) -> AsyncIterator[None]:
-        """A block that the stop leaves at once; look at `asked` afterwards."""
-        try:
-            async with asyncio.timeout(0.0 if self.asked.is_set() else None) as self._block:
-                yield
-        except TimeoutError:
-            if not self.asked.is_set():
-                raise
-        finally:
-            self._block = None
-
-    def _ask(self) -> None:
-        if not self.asked.is_set() and self._block is not None:
-            self._block.reschedule(0.0)
-        self.asked.set()
-
-
-@contextmanager
-def _reloading(house: House, reload: Callable[[], Config], manager: ServiceManager) -> Iterator[None]:
-    def take_over() -> None:
-        manager.reloading()
-        try:
-            house.tune(reload())
-            log.info("settings read anew; what needs a restart stays as it was")
-        except ConfigError as error:
-            log.error("the settings stay as they were: %s", error)
-        manager.ready("settings read anew")
-
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, take_over)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-
-
-# --- what only the operator can mend ----------------------------------------------------------------------
-
-
-@contextmanager
-def _telling_the_operator() -> Iterator[None]:
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        trouble, others = group.split((SandboxTrouble, OperatorError))
-        if trouble is None or others is not None:
-            raise
-        raise OperatorError(str(_first(trouble))) from group
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _make_room_for(url: str) -> None:
-    """The folder of an SQLite file."""
-    if not url.startswith("sqlite:"):
-        return
-    folder = Path("/" + url.removeprefix("sqlite:").lstrip("/")).parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OperatorError(f"the folder of the database, {folder}, cannot be made: {error.strerror}") from error
-
-
-def _allow_many_files() -> None:
-    """Every tunnel of the proxy needs two descriptors."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-
-
-@contextmanager
-def _owned(folder: Path, setting: str) -> Iterator[None]:
-    """Makes a folder if it is not there, and keeps other daemons out of it."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise OperatorError(
-            f"the folder {folder} cannot be used: {error.strerror}; make it writable for this user, or change {setting}"
-        ) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise OperatorError(
-            f"another odl-daemon works in {folder}; stop it, or give this one a {setting} of its own"
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _logging(config: Config) -> Iterator[None]:
-    try:
-        lines = logging_to(config.log.file, config.log.level)
-    except OSError as error:
-        raise OperatorError(f"the log file {config.log.file} cannot be written: {error.strerror}") from error
-    with lines:
-        yield

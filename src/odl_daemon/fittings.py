@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
+from random import Random
 from typing import TYPE_CHECKING
 
 from odl_daemon.config import Config
 from odl_daemon.config.settings import Limits
+from odl_daemon.download.exchange import Dial
+from odl_daemon.download.messenger import HttpMessenger
 from odl_daemon.engine.desk import Desk
+from odl_daemon.engine.hooks import Hooks
+from odl_daemon.engine.news import News
 from odl_daemon.guard.blocks import BLOCKS, read
 from odl_daemon.guard.destination import Destination, destination
 from odl_daemon.guard.resolver import LookUp, by_servers, name_server
 from odl_daemon.guard.rules import Rules
+from odl_daemon.health import Vitals
 from odl_daemon.intake.events import ChannelTrouble, EventsDoor
+from odl_daemon.library.fetched_files import HANDOVER
 from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
 from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
-from odl_daemon.library.seafile_rpc import RpcPosting, path_map_of
+from odl_daemon.library.seafile_rpc import Handover, RpcPosting, path_map_of
 from odl_daemon.library.seafile_server import Server
 from odl_daemon.library.seafile_writing import Posting
 from odl_daemon.library.seahub import Seahub
@@ -28,7 +36,7 @@ from odl_daemon.library.seahub_accounts import SeahubAccounts
 from odl_daemon.library.searpc import Refused, Searpc, ServerAway, Unanswered
 from odl_daemon.library.tokens import Tokens
 from odl_daemon.model.shares import Group, Share, Shares
-from odl_daemon.ports import Library
+from odl_daemon.ports import Library, Outbox
 
 if TYPE_CHECKING:
     from odl_daemon.intake.http.people_api import Place
@@ -58,7 +66,8 @@ def _way_to_seafile(config: Config) -> tuple[Server, Posting]:
     server = SeafServer(Searpc(config.library.socket))
     if config.library.kind == "seafile-http":
         return server, HttpPosting(RpcUploadLinks(server, config.library.file_server))
-    return server, RpcPosting(server, path_map_of(config.library.path_map))
+    handover = Handover(config.download.temp_dir.resolve() / HANDOVER)
+    return server, RpcPosting(server, handover, path_map_of(config.library.path_map))
 
 
 def _folder_library(config: Config, small_jobs: Executor) -> FolderLibrary:
@@ -113,19 +122,41 @@ def events_door_of(config: Config, desk: Desk) -> EventsDoor | None:
     return EventsDoor(desk, channel, config.intake.channel, shared=config.intake.channel_mode == "share")
 
 
-def http_door_of(config: Config, desk: Desk) -> HttpDoor | None:
+def hooks_of(config: Config, news: News, outbox: Outbox, dial: Dial, clock: Callable[[], datetime]) -> Hooks | None:
+    """Who tells other programs of ended tasks; None if nobody wants to know."""
+    if not config.hooks.urls:
+        return None
+    return Hooks(
+        news=news,
+        outbox=outbox,
+        messenger=HttpMessenger(dial=dial),
+        urls=config.hooks.urls,
+        secret=config.hooks.secret,
+        every=config.hooks.every,
+        clock=clock,
+        rng=Random(),
+    )
+
+
+def http_door_of(config: Config, desk: Desk, vitals: Vitals) -> HttpDoor | None:
     """The door for browsers and programs; None if none is set."""
     if not config.http.listen:
         return None
     from odl_daemon.intake.http.doorman import Doorman  # slow to import: only for those who open it
     from odl_daemon.intake.http.server import Address, HttpDoor
+    from odl_daemon.intake.jsonrpc.door import Door
 
     accounts = SeahubAccounts(config.auth.seahub_url) if config.auth.seahub_url else None
+    doorman = Doorman(desk.keyring, accounts, config.auth.admins)
+    rpc = Door(desk, desk.news, doorman.recognise, DEFAULT_LIBRARY if config.library.kind == "folder" else "")
     return HttpDoor(
         desk=desk,
-        doorman=Doorman(desk.keyring, accounts, config.auth.admins),
+        doorman=doorman,
         place=_place(config),
         address=Address(config.http.listen, config.http.public_url, config.http.trusted_proxies),
+        vitals=vitals,
+        routes=rpc.routes,
+        farewells=[rpc.hang_up],
     )
 
 

@@ -1,4 +1,4 @@
-"""Tells the service manager how the daemon is: ready, stopping, alive."""
+"""How the daemon is, and tells the service manager: ready, stopping, alive, in trouble."""
 
 from __future__ import annotations
 
@@ -6,9 +6,31 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 log = logging.getLogger(__name__)
+
+
+LOOK: Final = 5.0
+"""Seconds between two looks at what hinders the daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What shows from outside how the daemon is; asking costs nothing."""
+
+    stuck: Callable[[], bool]
+    """The dispatcher does not go round: only a new start helps."""
+    troubles: Callable[[], list[str]]
+    """What keeps it from working just now, each as a sentence; it goes by itself."""
+    respawns: Callable[[], int]
+    """How often aria2 was started anew."""
+    blocks: Callable[[], int]
+    """How often the guard refused a connection."""
+    database_latency: Callable[[], Awaitable[float]]
+    """Seconds that the database takes to answer."""
 
 
 class ServiceManager:
@@ -29,6 +51,16 @@ class ServiceManager:
 
     def status(self, sentence: str) -> None:
         self._tell(f"STATUS={sentence}")
+
+    async def keep_informed(self, name: str, vitals: Vitals) -> None:
+        """Tells for ever what hinders the daemon, as the status that the manager shows."""
+        told = ""
+        while self._address:
+            now = "; ".join(vitals.troubles()) or f"{name} is working"
+            if now != told:
+                self.status(now)
+                told = now
+            await asyncio.sleep(LOOK)
 
     async def keep_alive(self, stuck: Callable[[], bool]) -> None:
         """Feeds the watchdog for ever, except while `stuck` says so; returns at once if there is none."""

@@ -67,6 +67,8 @@ class Request:
     kind: Kind = Kind.URL
     mkdir: bool = False
     """Whether the folder may be made."""
+    paused: bool = False
+    """Whether the task waits for its user's word from the first moment on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,60 @@ class Accounts(Protocol):
 
 class AccountsAway(Exception):
     """The server could not be asked: a sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at a link showed."""
+
+    url: str
+    """Where its redirects lead to."""
+    name: str
+    """What the source calls the file; not yet safe for a library."""
+    size: int | None
+    resumable: bool
+
+
+class Scout(Protocol):
+    """Looks at a link without fetching it."""
+
+    async def look(self, url: str, owner: str) -> Sight:
+        """On behalf of this user. Raises Trouble, with the sentence that a download would have ended with."""
+
+
+# --- messages to other programs ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message, and to whom."""
+
+    id: str
+    url: str
+    body: str
+    written: datetime
+    due: datetime
+    """Not to be sent before."""
+    tries: int = 0
+
+
+class Outbox(Protocol):
+    """Keeps messages until they are heard."""
+
+    async def put(self, letters: Sequence[Letter]) -> None:
+        """Keeps them; one of the same id is replaced."""
+
+    async def take(self, limit: int, at: datetime) -> list[Letter]:
+        """Up to `limit` that are due; for a while nobody else gets them."""
+
+    async def drop(self, letter_id: str) -> None: ...
+
+
+class Messenger(Protocol):
+    """Brings a message to its address."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> str:
+        """Why it was not taken; "" if it was."""
 
 
 # --- the scratch ------------------------------------------------------------------------------------------

@@ -68,7 +68,9 @@ async def test_the_floor_stays_free_whatever_comes_without_a_length(
 ) -> None:
     disk = small_disk(tmp_path / "a" / "scratch")
     floor = 2 * MIB
-    daemon = await start_daemon("a", database=sqlite.url, disk={"floor": floor}, download={"retries": 1})
+    daemon = await start_daemon(
+        "a", database=sqlite.url, disk={"floor": floor}, download={"retries": 1, "retry_wait": 0.3}
+    )
     origin.pages["/endless"] = Page(content(3 * DISK), declared=-1)
     origin.pages["/small"] = Page(PIECE)
     (endless,) = await daemon.add(origin.url("/endless"))

@@ -2,164 +2,197 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import hashlib
 import json
-import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import os
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from odl_daemon.model.source import parse
+from tests.acceptance.attacks import ALIASES, NAMES, Attack, Kind, by_address, by_name, by_redirect
 from tests.acceptance.conftest import Table
+from tests.acceptance.doors import CHANNEL, Door, Outcome, outcome
 from tests.acceptance.until import until
+from tests.chaos.victims import descendants
 from tests.conftest import StartDaemon
 from tests.servers.daemon import Daemon
 from tests.servers.dns import NameServer
-from tests.servers.origin import Origin, Page, content
+from tests.servers.forbidden import GOOD, Forbidden
+from tests.servers.origin import Origin, Page, content, sha256
+from tests.servers.seafile import SeafServer
 
 DATA = content(10_000)
-GOOD = "127.0.0.9"
-"""The one address that is allowed in these tests: it stands for the internet."""
+ONE_TRY = {"retries": 0, "retry_wait": "100ms", "slots": 200}
 
-
-class Forbidden:
-    """Listens on every address of this host, at one port, and counts who comes anywhere but to GOOD."""
-
-    def __init__(self) -> None:
-        self.heard = 0
-        self.port = 0
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            server = await asyncio.start_server(self._hear, "0.0.0.0", 0)
-            self.port = server.sockets[0].getsockname()[1]
-            await stack.enter_async_context(server)
-            await stack.enter_async_context(await asyncio.start_server(self._hear, "::", self.port, reuse_address=True))
-            yield
-
-    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.heard += writer.get_extra_info("sockname")[0] != GOOD
-        writer.close()
+every_door = pytest.mark.parametrize("door", list(Door))
 
 
 @pytest.fixture
 async def forbidden() -> AsyncIterator[Forbidden]:
-    found = Forbidden()
-    async with found.listening():
+    async with Forbidden() as found:
         yield found
 
 
-def own_addresses() -> list[str]:
-    """Of this host, besides loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return []
-        return [str(probe.getsockname()[0])]
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[SeafServer]:
+    """Its doors are forbidden targets as well."""
+    async with SeafServer(tmp_path / "seafile") as found:
+        yield found
 
 
-LITERALS = """
-127.0.0.1 127.0.0.2 127.1 127.0.1 0 0.0.0.0 2130706433 017700000001 0x7f000001 0x7f.0.0.1 0177.0.0.1
-127.0.0.1. 10.0.0.1 10.255.255.254 172.16.0.1 172.31.255.254 192.168.0.1 192.168.255.254 100.64.0.1
-100.127.255.254 169.254.1.1 169.254.169.254 0xa9fea9fe 2852039166 100.100.100.200 168.63.129.16 192.0.0.192
-192.0.0.1 192.0.2.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.250 240.0.0.1 255.255.255.255
-192.88.99.1 192.31.196.1 [::1] [::] [::ffff:127.0.0.1] [::ffff:7f00:1] [::ffff:10.0.0.1]
-[::ffff:169.254.169.254] [::127.0.0.1] [64:ff9b::7f00:1] [64:ff9b::a9fe:a9fe] [64:ff9b:1::1] [2002:7f00:1::]
-[2002:a9fe:a9fe::] [2001:0:7f00:1::1] [fc00::1] [fd00::1] [fd00:ec2::254] [fe80::1] [fec0::1] [ff02::1]
-[2001:db8::1] [3fff::1] [100::1] [4000::1] 127.255.255.254 0x7f.1 10.1 127.000.000.001 [0:0:0:0:0:0:0:1]
-[fe80::1%25lo] localhost localhost. LOCALHOST ip6-localhost
-"""
-
-ODD = """
-http://a@127.0.0.1:{port}/ http://a:b@127.0.0.1:{port}/ http://127.0.0.1:{port}#@example.com/
-http://127.0.0.1:{port}/?@example.com http://①②⑦.⓪.⓪.①:{port}/ http://127。0。0。1:{port}/
-HTTP://127.0.0.1:{port}/ https://127.0.0.1:{port}/ https://[::1]:{port}/ http://127.0.0.1:22/
-http://127.0.0.1:3306/ http://127.0.0.1:25/
-"""
+async def guarded(
+    start_daemon: StartDaemon, table: Table, forbidden: Forbidden, server: SeafServer | None = None, **guard: object
+) -> Daemon:
+    """A daemon for which GOOD is the internet."""
+    intake = {"poll": 0.2, "channel": CHANNEL} if server else {"poll": 0.2}
+    return await start_daemon(
+        "a",
+        database=table.url,
+        guard={"allow": [GOOD], "ports": [80, 443, forbidden.port], **guard},
+        download=ONE_TRY,
+        intake=intake,
+        library={"socket": str(server.socket)} if server else {},
+    )
 
 
-async def ended(daemon: Daemon, table: Table, urls: list[str]) -> list[dict[str, Any]]:
-    """The tasks of rows with these links, as the web interface inserts them, when all have ended."""
-    ids = [await table.insert(url) for url in urls]
-    await until(lambda: table.ended(ids), within=90)
-    return await daemon.show(*ids)
-
-
-def guarded(names: NameServer, forbidden: Forbidden, **more: object) -> dict[str, Any]:
-    return {"allow": [GOOD], "ports": [80, 443, forbidden.port], "resolvers": [names.address], **more}
-
-
-ONE_TRY = {"retries": 0, "retry_wait": "100ms", "slots": 40}
-
-
-async def test_no_form_of_a_forbidden_address_is_connected_to(
-    start_daemon: StartDaemon, sqlite: Table, forbidden: Forbidden
+@every_door
+async def test_no_link_and_no_redirect_leads_inside(
+    start_daemon: StartDaemon, sqlite: Table, forbidden: Forbidden, server: SeafServer, door: Door
 ) -> None:
-    guard = {"allow": [], "ports": [80, 443, forbidden.port]}
-    daemon = await start_daemon("a", database=sqlite.url, guard=guard, download=ONE_TRY, intake={"poll": 0.2})
-    hosts = [*LITERALS.split(), *own_addresses()]
-    urls = [f"http://{host}:{forbidden.port}/x" for host in hosts] + [
-        odd.format(port=forbidden.port) for odd in ODD.split()
-    ]
-    assert len(urls) >= 80
-    tasks = await ended(daemon, sqlite, urls)
+    daemon = await guarded(start_daemon, sqlite, forbidden, server)
+    own_socket = str(daemon.state / "control.sock")
+    async with Origin(host=GOOD) as origin:
+        origin.pages |= by_redirect(forbidden.port, own_socket)
+        attacks = [*by_address(forbidden.port, own_socket)]
+        attacks += [Attack(Kind.REDIRECT, origin.url(path, host=GOOD)) for path in origin.pages]
+        attacks += [Attack(Kind.ADDRESS, f"{url}/x") for url in (server.file_server, server.seahub)]
+        origin.pages["/good"] = Page(DATA)
+        came = await outcome(door, _links(attacks, origin.url("/good", host=GOOD)), daemon, sqlite, server)
+        assert set(origin.pages) <= {asked.path for asked in origin.asked}
     assert forbidden.heard == 0
-    assert {task["status_name"] for task in tasks} == {"ERROR"}, tasks
-    reasons = {task["reason"] for task in tasks}
-    assert reasons <= {"unreachable", "bad_url"}, reasons
-    told = [task["comment"] for task in tasks if task["reason"] == "unreachable"]
-    assert all("could not be reached" in each for each in told), told
-    blocks = json.loads((await daemon.odl("blocks", "--json", "--limit", "500")).out)
-    unreachable = {task["id"] for task in tasks if task["reason"] == "unreachable"}
-    assert {block["task"] for block in blocks if block["task"] is not None} <= unreachable
-    assert {"loopback", "private", "cloud metadata", "link-local"} <= {block["reason"] for block in blocks}
+    _assert_nobody_learns_why(came, attacks)
+    blocks = json.loads((await daemon.odl("blocks", "--json", "--limit", "1000")).out)
+    reasons = {block["reason"] for block in blocks}
+    assert {"loopback", "private", "cloud metadata", "link-local", "port", "IPv4 inside (NAT64)"} <= reasons
+    assert {6800, 8118} <= {block["port"] for block in blocks}
+    said = await daemon.odl("blocks", "--limit", "2")
+    assert said.out.splitlines()[0].split() == ["AT", "TASK", "OWNER", "HOST", "PORT", "ADDRESS", "REASON"]
+    told = {task["id"]: task["reason"] for task in came.tasks}
+    assert {told[block["task"]] for block in blocks if block["task"]} == {"unreachable"}
 
 
-async def test_names_redirects_and_rebinding_lead_no_further(
-    start_daemon: StartDaemon, sqlite: Table, forbidden: Forbidden
+@every_door
+async def test_no_name_leads_inside(
+    start_daemon: StartDaemon, sqlite: Table, forbidden: Forbidden, server: SeafServer, door: Door
 ) -> None:
     async with NameServer() as names, Origin(host=GOOD) as origin:
-        inner, outer = "127.0.0.1", "93.184.216.34"
-        names.hosts |= {
-            "inner.test": [[inner]],
-            "ten.test": [["10.0.0.1"]],
-            "six.test": [["::1"]],
-            "mapped.test": [["::ffff:127.0.0.1"]],
-            "mixed.test": [[outer, inner]],
-            "mixed6.test": [[outer, "::1"]],
-            "meta.test": [["169.254.169.254"]],
-            "good.test": [[GOOD]],
-            "rebinds.test": [[GOOD], [inner]],
-        }
-        names.aliases["alias.test"] = "inner.test"
-        daemon = await start_daemon(
-            "a", database=sqlite.url, guard=guarded(names, forbidden), download=ONE_TRY, intake={"poll": 0.2}
-        )
-        bad = [f"http://{host}:{forbidden.port}/x" for host in [*names.hosts, "alias.test"] if host != "good.test"]
-        targets = [f"http://{host}:{forbidden.port}/y" for host in ("127.0.0.1", "[::1]", "inner.test", "2130706433")]
-        targets += [f"https://127.0.0.1:{forbidden.port}/", f"//127.0.0.1:{forbidden.port}/", "file:///etc/passwd"]
-        targets += [f"ftp://127.0.0.1:{forbidden.port}/", f"http://169.254.169.254:{forbidden.port}/"]
+        names.hosts |= {**NAMES, "good.test": [[GOOD]]}
+        names.aliases |= ALIASES
+        daemon = await guarded(start_daemon, sqlite, forbidden, server, resolvers=[names.address])
+        attacks = list(by_name(forbidden.port))
+        for number, attack in enumerate(list(attacks)):
+            origin.pages[f"/{number}"] = Page(status=302, headers={"Location": attack.link})
+            attacks.append(Attack(Kind.NAME, origin.url(f"/{number}", host="good.test")))
+        origin.pages["/good"] = Page(DATA)
+        came = await outcome(door, _links(attacks, origin.url("/good", host="good.test")), daemon, sqlite, server)
+    assert forbidden.heard == 0
+    _assert_nobody_learns_why(came, attacks)
+    assert not came.refusals
+    blocks = json.loads((await daemon.odl("blocks", "--json", "--limit", "1000")).out)
+    assert {*NAMES, *ALIASES} - {block["host"] for block in blocks} <= {"mixed-good.test", "rebinds.test", "empty.test"}
+
+
+async def test_mirrors_and_lists_that_a_server_names_lead_no_further(
+    start_daemon: StartDaemon, sqlite: Table, forbidden: Forbidden
+) -> None:
+    """Mirrors in a header (RFC 6249), a metalink, a torrent with a web seed: files like any others."""
+    data = content(44 << 20)  # so large that it comes in two parts, each of which could be a mirror's
+    inner = f"http://127.0.0.1:{forbidden.port}/large"
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    metalink = (
+        '<?xml version="1.0" encoding="UTF-8"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="x">'
+        f"<size>10</size><url>{inner}</url></file></metalink>"
+    ).encode()
+    torrent = b"d4:infod6:lengthi10e4:name1:x12:piece lengthi16384e6:pieces20:%be8:url-list%d:%be" % (
+        *(b"a" * 20, len(inner), inner.encode()),
+    )
+    async with Origin(host=GOOD) as origin:
+        daemon = await guarded(start_daemon, sqlite, forbidden)
+        mirrors = ", ".join(f"<{inner}?{number}>; rel=duplicate; pri=1" for number in range(3))
+        origin.pages["/large"] = Page(data, etag='"1"', headers={"Link": mirrors, "Digest": f"SHA-256={digest}"})
+        origin.pages["/x.meta4"] = Page(metalink, headers={"Content-Type": "application/metalink4+xml"})
+        origin.pages["/x.torrent"] = Page(torrent, headers={"Content-Type": "application/x-bittorrent"})
+        links = [origin.url(path, host=GOOD) for path in origin.pages]
+        tasks = await daemon.finish(*await daemon.add(*links))
+    assert [task["sha256"] for task in tasks] == [sha256(each) for each in (data, metalink, torrent)], tasks
+    assert forbidden.heard == 0
+    assert json.loads((await daemon.odl("blocks", "--json")).out) == []  # nobody has even tried
+
+
+@pytest.mark.parametrize("exception", ["", "*"])
+async def test_a_proxy_of_the_daemons_environment_is_not_used(
+    start_daemon: StartDaemon,
+    sqlite: Table,
+    forbidden: Forbidden,
+    monkeypatch: pytest.MonkeyPatch,
+    exception: str,
+) -> None:
+    """Synapse#9812: with a proxy in the environment, nobody looked at the list of forbidden addresses any longer."""
+    for name in ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{forbidden.port}")
+        monkeypatch.setenv(name.upper(), f"http://127.0.0.1:{forbidden.port}")
+    monkeypatch.setenv("no_proxy", exception)
+    monkeypatch.setenv("NO_PROXY", exception)
+    async with Origin(host=GOOD) as origin:
+        daemon = await guarded(start_daemon, sqlite, forbidden)
+        targets = [
+            f"{scheme}://{host}:{forbidden.port}/" for scheme in ("http", "https") for host in ("127.0.0.1", "[::1]")
+        ]
         for number, target in enumerate(targets):
             origin.pages[f"/{number}"] = Page(status=302, headers={"Location": target})
         origin.pages["/good"] = Page(DATA)
-        redirects = [f"http://good.test:{origin.port}/{number}" for number in range(len(targets))]
-        origin.pages["/r"] = Page(status=302, headers={"Location": f"http://rebinds.test:{forbidden.port}/z"})
-        tasks = await ended(
-            daemon,
-            sqlite,
-            [*bad, *redirects, f"http://rebinds.test:{origin.port}/r", f"http://good.test:{origin.port}/good"],
-        )
-        assert forbidden.heard == 0
-        assert [task["status_name"] for task in tasks] == ["ERROR"] * (len(tasks) - 1) + ["OK"], tasks
-        told = {task["url"]: task["reason"] for task in tasks[: len(bad)]}
-        assert told.pop(f"http://rebinds.test:{forbidden.port}/x") in (
-            "interrupted",
-            "unreachable",
-        )  # whose turn it was
-        assert set(told.values()) == {"unreachable"}
+        links = [*targets, *(origin.url(path, host=GOOD) for path in origin.pages)]
+        came = await outcome(Door.COMMAND_LINE, links, daemon, sqlite)
+    assert forbidden.heard == 0
+    assert [task["reason"] for task in came.tasks] == ["unreachable"] * (len(links) - 1) + [None]
+
+
+async def test_the_daemon_opens_no_port_of_this_host(start_daemon: StartDaemon, sqlite: Table) -> None:
+    """ocDownloader left the door of its aria2 open to everybody. Here it is in a network that nobody else has, and
+    opens to a secret only (tests/download/test_server.py)."""
+    daemon = await start_daemon("a", database=sqlite.url)
+    children = descendants(daemon.pid)
+    ours = {pid for pid in (daemon.pid, *children) if _network(pid) == _network(os.getpid())}
+    (aria2,) = (pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "aria2c\n")
+    assert daemon.pid in ours and aria2 not in ours
+    assert _listening(aria2) & _sockets(aria2)  # its door, behind the wall
+    assert [pid for pid in ours if _listening(pid) & _sockets(pid)] == []
+
+
+def _network(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/ns/net").readlink())
+
+
+def _sockets(pid: int) -> set[str]:
+    """The sockets of a process, by number."""
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            found |= set(re.findall(r"socket:\[(\d+)\]", str(path.readlink())))
+    return found
+
+
+def _listening(pid: int) -> set[str]:
+    """The sockets that listen in the network of a process (man 5 proc)."""
+    tables = "".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    return {fields[9] for fields in map(str.split, tables.splitlines()) if fields[3] == "0A"}
 
 
 @pytest.mark.chaos
@@ -170,9 +203,7 @@ async def test_a_name_that_is_never_answered_holds_nobody_up_and_looks_like_the_
         names.silent |= {f"slow{number}.test" for number in range(20)}
         names.hosts["good.test"] = [[GOOD]]
         origin.pages["/good"] = Page(DATA)
-        daemon = await start_daemon(
-            "a", database=sqlite.url, guard=guarded(names, forbidden), download=ONE_TRY, intake={"poll": 0.2}
-        )
+        daemon = await guarded(start_daemon, sqlite, forbidden, resolvers=[names.address])
         slow = [await sqlite.insert(f"http://slow{number}.test/", owner="mallory") for number in range(20)]
         good = await sqlite.insert(f"http://good.test:{origin.port}/good", owner="ann")
         await until(lambda: sqlite.ended([good]), within=15)
@@ -182,14 +213,39 @@ async def test_a_name_that_is_never_answered_holds_nobody_up_and_looks_like_the_
         assert {task["reason"] for task in tasks} == {"unreachable"}
 
 
-async def test_the_daemons_own_doors_stay_shut(start_daemon: StartDaemon, sqlite: Table) -> None:
-    """aria2's RPC port, and the proxy's, inside the sandbox are not those of the host; no path leads to a socket."""
-    daemon = await start_daemon("a", database=sqlite.url, guard={"allow": []}, download=ONE_TRY, intake={"poll": 0.2})
-    urls = [f"http://127.0.0.1:{port}/jsonrpc" for port in (6800, 8118)]
-    urls += [f"http://[::1]:{port}/" for port in (6800, 8118)]
-    urls += [f"http://unix:{daemon.state}/control.sock:/", f"file://{daemon.state}/control.sock"]
-    tasks = await ended(daemon, sqlite, urls)
-    assert {task["status_name"] for task in tasks} == {"ERROR"}
-    said = await daemon.odl("blocks", "--limit", "2")
-    assert said.code == 0
-    assert said.out.splitlines()[0].split() == ["AT", "TASK", "OWNER", "HOST", "PORT", "ADDRESS", "REASON"]
+def _links(attacks: Sequence[Attack], good: str) -> list[str]:
+    """The good one comes last: what was tried before it must not hold it up."""
+    return [attack.link for attack in attacks] + [good]
+
+
+def _assert_nobody_learns_why(came: Outcome, attacks: Sequence[Attack]) -> None:
+    """Each class has its rows, each row has its end, and no end tells what is inside."""
+    rows = Counter(attack.kind for attack in attacks)
+    assert set(rows) in ({Kind.NAME}, set(Kind) - {Kind.NAME}) and min(rows.values()) >= 10
+    assert len(came.tasks) + len(came.refusals) == len(attacks) + 1
+    *bad, good = came.tasks
+    assert good["status_name"] == "OK", good
+    told = {task["url"]: _told(task) for task in bad if task["reason"] != "bad_url"}
+    assert {link: end for link, end in told.items() if end not in ENDS} == {}
+    refused = [*came.refusals, *(task["comment"] for task in bad if task["reason"] == "bad_url")]
+    assert [sentence for sentence in refused if not REFUSED.search(sentence)] == []
+
+
+def _told(task: dict[str, Any]) -> tuple[str, str, str]:
+    comment = task["comment"].removesuffix(" (given up after 1 attempts)")
+    return task["status_name"], task["reason"], comment.replace(parse(task["url"]).host.strip("[]"), "HOST", 1)
+
+
+ENDS = {
+    ("ERROR", "unreachable", "HOST could not be reached"),
+    ("ERROR", "protocol_error", "HOST sends us on to a link that is neither http nor https"),
+    ("ERROR", "redirect_loop", "HOST sends us on from link to link without an end"),
+    ("ERROR", "not_found", "HOST answered 404: there is no such file"),
+}
+"""The last is what the attacker's own server says: a name has its address, too, or a location is no link and is taken
+for a path there."""
+
+REFUSED = re.compile(
+    "cannot exist$|is no link|not taken here|names no server|no usable port|has white space|more than one '@'"
+    "|its address is wrong$|^5 fields with tabs"
+)

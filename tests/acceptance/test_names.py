@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from tests.acceptance.conftest import Table
+from tests.acceptance.until import until
 from tests.conftest import StartDaemon
 from tests.servers.daemon import Daemon
 from tests.servers.origin import Origin, Page, content, sha256
@@ -61,11 +65,69 @@ async def test_a_hostile_name_in_a_header_is_made_safe(
     assert found == BY_HEADER
 
 
-def _assert_safe(daemon: Daemon, tasks: list[dict[str, Any]]) -> None:
+def _assert_safe(daemon: Daemon, tasks: list[dict[str, Any]], *others: dict[str, Any]) -> None:
     """All have arrived, where their paths say, and nothing lies elsewhere."""
     assert {(task["status_name"], task["sha256"]) for task in tasks} == {("OK", sha256(DATA))}, tasks
     files = {path for path in daemon.library.rglob("*") if path.is_file()}
-    assert files == {daemon.file(task["path"]) for task in tasks}
+    assert files == {daemon.file(task["path"]) for task in (*tasks, *others)}
+
+
+async def test_no_name_leads_into_the_folder_of_another_task(
+    start_daemon: StartDaemon, origin: Origin, sqlite: Table
+) -> None:
+    """OpenList CVE-2026-25059: a name with ".." in it led to another user's files. aria2 sees all tasks' folders."""
+    daemon = await start_daemon("a", database=sqlite.url)
+    gate, data = asyncio.Event(), content(4 << 20)
+    origin.pages["/victim"] = Page(data, etag='"1"', gate=gate, gate_at=2 << 20)
+    (victim,) = await daemon.add(origin.url("/victim"), arguments=("--owner", "ann"))
+    begun = daemon.scratch / str(victim) / "victim"
+    await until(begun.exists, what="the first bytes")
+    names = (f"../{victim}/victim", str(begun), f"../{victim}/victim.aria2", "..", ".")
+    ids = await daemon.add(*_links_that_aim_at(names, origin), arguments=("--owner", "mallory"))
+    for name in names:
+        ids += await daemon.add(origin.url("/"), arguments=("--owner", "mallory", "--name", name))
+    tasks = await daemon.finish(*ids)
+    assert {path.name for path in begun.parent.iterdir()} == {"victim", "victim.aria2"}
+    gate.set()
+    (task,) = await daemon.finish(victim)
+    assert (task["status_name"], task["sha256"]) == ("OK", sha256(data))
+    _assert_safe(daemon, tasks, task)
+
+
+def _links_that_aim_at(names: Sequence[str], origin: Origin) -> list[str]:
+    """A server that gives its files these names: in the path, in both forms of a header, behind a redirect."""
+    pages = {"/": Page(DATA)}
+    for number, name in enumerate(names):
+        escaped = quote(name, safe="")
+        paths = (f"/{escaped}", f"/x/{name}", f"//{name}", f"/x/{name.replace('.', '%2e')}")
+        pages |= {path: Page(DATA) for path in paths}
+        pages[f"/h{number}"] = Page(DATA, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        pages[f"/s{number}"] = Page(DATA, headers={"Content-Disposition": f"attachment; filename*=UTF-8''{escaped}"})
+        pages[f"/r{number}"] = Page(status=302, headers={"Location": paths[0]})
+    origin.pages |= pages
+    return [origin.url(path) for path in pages]
+
+
+ELSEWHERE = ("..", ".", "../state", "/etc", "default/../../state", "a/b", ".hidden", "a\0b", "a\nb")
+"""Libraries."""
+
+OUTSIDE = ("/..", "/../state", "../../state", "/a/../../..", "/a/..", "a\\..\\..", "/a\0/..", "/a\n/b", "/" + "x" * 256)
+"""Folders."""
+
+
+async def test_no_library_and_no_folder_lies_elsewhere(start_daemon: StartDaemon, origin: Origin, table: Table) -> None:
+    """pyLoad CVE-2026-35464: whoever chose the folder for downloads chose one of the program's own."""
+    daemon = await start_daemon("a", database=table.url, library={"create": True}, intake={"poll": 0.2})
+    before = set(daemon.folder.iterdir())
+    url = origin.url("/a")
+    ids = [await table.insert(url, library=library) for library in ELSEWHERE]
+    ids += [await table.insert(url, path=path) for path in OUTSIDE]
+    await until(lambda: table.ended(ids), what="the end of every row")
+    tasks = await daemon.show(*ids)
+    assert {(task["status_name"], task["reason"]) for task in tasks} == {("ERROR", "bad_target")}, tasks
+    assert list(daemon.library.rglob("*")) == [daemon.library / "default"]
+    assert set(daemon.folder.iterdir()) == before
+    assert not origin.asked
 
 
 async def test_a_name_that_was_asked_for_is_made_safe(start_daemon: StartDaemon, origin: Origin, sqlite: Table) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import stat
@@ -18,6 +19,10 @@ from tests.servers.daemon import Daemon
 from tests.servers.mariadb import MariaDb
 from tests.servers.origin import Origin, Page, content
 from tests.servers.ports import free_port
+from tests.servers.seafile import SeafServer
+from tests.servers.seafile.file_server import UPLOAD
+from tests.servers.seafile.web import PAGE
+from tests.servers.wiretap import Wiretap
 
 MIB = 1 << 20
 DATA = content(4 * MIB)
@@ -43,12 +48,14 @@ PAGES = {
 
 
 async def test_the_secrets_of_links_are_told_nowhere(start_daemon: StartDaemon, origin: Origin, sqlite: Table) -> None:
+    """aria2 CVE-2019-3500: its log holds the logins of links."""
     daemon = await _talkative(start_daemon, sqlite.url)
     origin.pages |= PAGES
     gate = asyncio.Event()
     origin.pages["/half"] = Page(DATA, etag='"1"', gate=gate, gate_at=2 * MIB)
     links = [origin.url(f"{path}{QUERY}", host=LOGIN) for path in (*PAGES, "/gone")]
     links.append(f"http://{LOGIN}:{free_port()}/{QUERY}")
+    links.append(f"http://{CANARY}:{CANARY}@10.0.0.1/{QUERY}")  # the guard has something to say
     (half,) = await daemon.add(origin.url(f"/half{QUERY}", host=LOGIN))
     ids = await daemon.add(*links)
     await daemon.finish(*ids)
@@ -63,12 +70,16 @@ async def test_the_secrets_of_links_are_told_nowhere(start_daemon: StartDaemon, 
             f"why {half}",
             f"watch {ids[0]}",
             "config",
+            "config --json",
+            "check",
+            "blocks --json",
         )
     ]
     assert CANARY not in repr(shown)
-    (task,) = await daemon.show(half)
-    assert CANARY in task["url"]  # its user gave it, and may read it
-    assert not any(CANARY in task["comment"] + task["path"] for task in await daemon.show(*ids))
+    assert "10.0.0.1" in shown[-1].out
+    tasks = json.loads((await daemon.odl("list", "--json", "--limit", "100")).out)
+    assert all(CANARY in task.pop("url") for task in tasks)  # its user gave it, and may read it
+    assert CANARY not in repr(tasks)
     assert strike(daemon.pid, "aria2c")
     await until(lambda: "its last words" in _own_log(daemon), what="the end of aria2")
     await daemon.kill()
@@ -107,6 +118,7 @@ async def test_a_refused_link_is_quoted_without_its_secrets(start_daemon: StartD
 async def test_the_secret_of_aria2s_door_is_told_nowhere(
     start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
 ) -> None:
+    """NCDownloader told it by an argument, for everybody to read."""
     aria2c = _telling_aria2c(tmp_path)
     daemon = await _talkative(start_daemon, sqlite.url, download={"aria2c": str(aria2c)})
     copy = daemon.scratch / "conf"
@@ -154,6 +166,80 @@ async def test_the_password_of_the_database_is_told_nowhere(
     _assert_in_no_file(daemon)
 
 
+async def test_the_tokens_of_a_seafile_servers_users_are_told_nowhere(
+    start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
+) -> None:
+    async with SeafServer(tmp_path / "seafile", version="13.0") as server, Wiretap(server.web_port) as tap:
+        tokens = {user: await server.create_token(user) for user in (ALICE, EVE)}
+        file = tmp_path / "tokens"
+        file.touch(mode=0o600)
+        file.write_text("".join(f'{user} = "{token}"\n' for user, token in tokens.items()))
+        site = f"http://127.0.0.1:{tap.port}"
+        library = {"kind": "seafile-http", "seahub_url": site, "tokens_file": str(file)}
+        daemon = await _talkative(start_daemon, sqlite.url, library=library)
+        await _upload(daemon, origin, server)
+        secrets = {*tokens.values(), *_links_for_uploads(tap)}
+        assert tokens[ALICE].encode() in tap.heard and tokens[EVE].encode() in tap.heard
+        await _assert_told_nowhere(daemon, secrets)
+        file.write_text(f'{ALICE} = "{tokens[ALICE]}" and more\n')  # a line that cannot be read
+        said = [await daemon.odl("check"), await daemon.odl("config", "--json")]
+        assert tokens[ALICE] not in repr(said)
+        await daemon.stop()
+        for secret in secrets:
+            _assert_in_no_file(daemon, secret)
+
+
+async def test_the_links_for_uploads_are_told_nowhere(
+    start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
+) -> None:
+    """Whoever has one writes in its user's name for an hour."""
+    async with SeafServer(tmp_path / "seafile") as server, Wiretap(server.upload_port) as tap:
+        place = f"http://127.0.0.1:{tap.port}"
+        library = {"kind": "seafile-http", "socket": str(server.socket), "file_server": place}
+        daemon = await _talkative(start_daemon, sqlite.url, library=library)
+        await _upload(daemon, origin, server)
+        await _assert_told_nowhere(daemon, _links_for_uploads(tap))
+
+
+ALICE, EVE = "alice@example.org", "eve@example.org"
+
+
+async def _upload(daemon: Daemon, origin: Origin, server: SeafServer) -> None:
+    """Uploads that do well, are refused in different ways, and break off."""
+    repo = await server.create_repo(ALICE)
+    origin.pages["/a"] = PAGES["/good"]
+    arguments = ("--library", repo, "--owner")
+    (task,) = await daemon.finish(*await daemon.add(origin.url("/a"), arguments=(*arguments, ALICE)))
+    assert task["status_name"] == "OK", task
+    for code, message in ((403, PAGE), (500, PAGE), (441, "no"), (443, "no")):
+        await server.fail("refuse", UPLOAD, code=code, message=message)
+    await server.fail("drop", UPLOAD)
+    await daemon.add(*[origin.url("/a")] * 5, arguments=(*arguments, ALICE))
+    await server.carried_out(UPLOAD, 6)
+    await daemon.finish(*await daemon.add(origin.url("/a"), arguments=(*arguments, EVE)))
+    await server.die()
+    await daemon.add(origin.url("/a"), arguments=(*arguments, ALICE))
+    await until(lambda: "nothing is claimed for" in _own_log(daemon), what="a word on the server that is gone")
+    await server.start()
+
+
+def _links_for_uploads(tap: Wiretap) -> set[str]:
+    found = {match.decode() for match in re.findall(rb"/upload-api/([0-9a-f-]{36})", bytes(tap.heard))}
+    assert found
+    return found
+
+
+async def _assert_told_nowhere(daemon: Daemon, secrets: set[str]) -> None:
+    words = ("list", "list --json", "show 1 2 --json", "why 1", "config", "config --json", "blocks --json", "check")
+    said = repr(await asyncio.gather(*(daemon.odl(*each.split()) for each in words)))
+    for secret in secrets:
+        assert secret not in said
+        _assert_told_to_no_process(daemon, secret)
+        _assert_in_no_file(daemon, secret)
+        database = Path(daemon.database.removeprefix("sqlite://"))
+        assert not any(secret.encode() in path.read_bytes() for path in database.parent.glob(f"{database.name}*"))
+
+
 async def test_no_program_inherits_what_the_daemon_was_told(
     start_daemon: StartDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +274,9 @@ async def _talkative(start_daemon: StartDaemon, database: str, **sections: dict[
     daemon = await start_daemon(
         "a",
         database=database,
-        **{"download": {"retries": 1, "retry_wait": 0.05, **sections.get("download", {})}, "intake": {"poll": 0.2}},
+        download={"retries": 1, "retry_wait": 0.05, **sections.get("download", {})},
+        intake={"poll": 0.2},
+        library=sections.get("library", {}),
     )
     logs = {"level": "debug", "file": str(daemon.folder / "own.log"), "aria2_file": str(daemon.folder / "aria2.log")}
     daemon.configure(log=logs)

@@ -60,6 +60,11 @@ async def test_the_printed_file_is_a_config_that_takes_over(odl: Odl, place: Pat
     assert config.library.socket == place / "seafile/seafile-server-latest/runtime/seafile.sock"
 
 
+async def test_a_service_says_where_its_state_is(odl: Odl, conf: Path) -> None:
+    said = await odl("import-seafevents", "--state-dir", "/var/lib/odl-daemon/state", conf)
+    assert tomllib.loads(said.out)["daemon"] == {"state_dir": "/var/lib/odl-daemon/state", "enabled": True}
+
+
 async def test_the_password_is_not_copied_and_not_shown(odl: Odl, conf: Path) -> None:
     assert "se%cr" not in (await odl("import-seafevents", conf)).out
     config = await imported(odl, conf)

@@ -8,6 +8,7 @@ import pytest
 from odl_daemon import app
 from odl_daemon.cli import service
 from odl_daemon.config import Config, ConfigError
+from odl_daemon.premises import OperatorError
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_its_exit_code_is_the_daemons(running: Callable[[object], None]) -> None
 def test_what_the_operator_must_mend_is_a_sentence_and_code_2(
     running: Callable[[object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    running(app.OperatorError("another odl-daemon works here"))
+    running(OperatorError("another odl-daemon works here"))
     assert service.main([]) == 2
     assert capsys.readouterr().err == "odl-daemon: another odl-daemon works here\n"
 

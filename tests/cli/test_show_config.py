@@ -34,7 +34,7 @@ async def test_each_value_says_where_it_comes_from(odl: Odl, place: Path, monkey
 
 
 async def test_the_password_is_hidden(odl: Odl, place: Path) -> None:
-    (place / "config.toml").write_text('[database]\nurl = "mysql://user:secret@host/db"')
-    assert "secret" not in (await odl("config")).out
+    (place / "config.toml").write_text('[database]\nurl = "mysql://user:pa55word@host/db"')
+    assert "pa55word" not in (await odl("config")).out
     said = await odl("config", "--json")
     assert json.loads(said.out)["database"]["url"] == "mysql://user:***@host/db"

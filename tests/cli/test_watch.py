@@ -31,7 +31,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 raise KeyboardInterrupt
             step()
 
-        monkeypatch.setattr("odl_daemon.cli.watch.time.sleep", pause)
+        monkeypatch.setattr("odl_daemon.cli.counter.time.sleep", pause)
 
     return script
 

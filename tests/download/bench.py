@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.guard.diallers import OpenDialler
 from odl_daemon.download.aria2 import Aria2Downloader
 from odl_daemon.download.probe import Prober
 from odl_daemon.download.proxy import Proxy
+from odl_daemon.download.quarantine import Quarantine
 from odl_daemon.download.sandbox import Isolation
 from odl_daemon.download.server import Aria2Server
 from odl_daemon.guard.guests import Guests
@@ -82,29 +84,31 @@ async def benched(
 ) -> AsyncIterator[Bench]:
     words: deque[str] = deque(maxlen=200)
     dialler = OpenDialler()
-    server = Aria2Server(
-        scratch=root,
+    aria2 = partial(
+        Aria2Server,
         aria2c="aria2c",
         isolation=isolation,
-        lock=root.parent / "aria2.lock",
         serve_proxy=Proxy(dialler).serve,
         heard=words.append,
         last_words=lambda: list(words)[-3:],
-        slots=slots,
         stall_limit=stall_limit,
         ca_bundle="" if ca is None else str(ca),
         answer_limit=answer_limit,
         autosave=autosave,
     )
+    server = aria2(scratch=root, lock=root.parent / "aria2.lock", slots=slots)
+    quarantine = Quarantine(lambda folder, lock: aria2(scratch=folder, lock=lock, slots=1), locks=root.parent)
     prober = Prober(dial=dialler.dial, tls=tls)
-    downloader = Aria2Downloader(server=server, prober=prober, guests=Guests(), stall_limit=stall_limit)
+    downloader = Aria2Downloader(
+        server=server, quarantine=quarantine, prober=prober, guests=Guests(), stall_limit=stall_limit
+    )
     async with asyncio.TaskGroup() as group:
         loops = [
             group.create_task(server.run(), name="the aria2 server"),
             group.create_task(downloader.run(), name="the downloader"),
         ]
         try:
-            await server.ready()
+            await downloader.ready()
             yield Bench(root, server, downloader, words)
         finally:
             for loop in loops:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
 from tests.download.bench import Bench, benched, kill_aria2c, pids_of_aria2c
-from tests.servers.origin import Origin, Page, content, sha256
+from tests.servers.origin import Origin, Page, bomb, content, sha256
 
 from odl_daemon.download.aria2 import short_name
 from odl_daemon.download.rpc import Aria2Rpc, Call, Gone
@@ -186,7 +188,7 @@ async def test_a_folder_that_cannot_be_used_is_trouble_of_the_host(bench: Bench,
     (tmp_path / "file").touch()
     task = bench.task("http://127.0.0.1:1/")
     with pytest.raises(Trouble) as caught:
-        await anext(bench.downloader.fetch(task, str(tmp_path / "file")))
+        await anext(bench.downloader.fetch(task, str(tmp_path / "file" / "1")))
     assert (caught.value.reason, caught.value.remedy) == (Reason.HOST_TROUBLE, Remedy.HOST)
     assert str(tmp_path) not in caught.value.sentence
 
@@ -243,7 +245,7 @@ async def test_a_frozen_aria2_is_replaced(root: Path, origin: Origin) -> None:
 
 async def test_an_answer_that_kills_aria2_ends_its_own_task_only(bench: Bench, origin: Origin) -> None:
     gate = asyncio.Event()
-    origin.pages["/deadly"] = Page(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000000\r\n\r\nx")
+    origin.pages["/deadly"] = bomb()
     origin.pages["/good"] = Page(content(MIB), gate=gate, gate_at=500_000)
     good = bench.task(origin.url("/good"))
     async with asyncio.TaskGroup() as group:
@@ -431,6 +433,20 @@ async def test_no_secret_of_a_link_is_in_a_sentence(bench: Bench, origin: Origin
     assert "swordfish" not in sentence
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_what_one_server_is_told_no_other_is(bench: Bench, origin: Origin, host: str) -> None:
+    """Neither the login of a link nor the link itself, nor a cookie of the first server."""
+    async with Origin() as other:
+        headers = {"Location": other.url("/x", host=host), "Set-Cookie": "a=secret"}
+        origin.pages["/a"] = Page(status=302, headers=headers)
+        other.pages["/x"] = Page(content(1000))
+        await bench.fetch(bench.task(origin.url("/a?token=secret").replace("//", "//ann:secret@", 1)))
+        assert "authorization" in origin.asked[-1].headers
+        for asked in other.asked:
+            assert not {"authorization", "referer", "proxy-authorization"} & asked.headers.keys(), asked
+            assert host == "127.0.0.1" or "cookie" not in asked.headers, asked  # cookies know no ports
+
+
 async def test_outside_a_namespace_it_works_too(root: Path, origin: Origin) -> None:
     origin.pages["/x"] = Page(content(MIB))
     async with benched(root, isolation=Isolation.PROXY_ONLY) as bench:
@@ -438,21 +454,59 @@ async def test_outside_a_namespace_it_works_too(root: Path, origin: Origin) -> N
         assert bench.content(task, await bench.fetch(task)) == content(MIB)
 
 
-async def test_https_needs_a_certificate_that_is_trusted(root: Path, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    bundle = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(bundle))
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(serving)
-    async with Origin(tls=serving) as origin:
-        origin.pages["/x"] = Page(content(MIB))
-        async with benched(root, ca=bundle) as bench:
-            task = bench.task(origin.url("/x", host="localhost"))
-            assert bench.content(task, await bench.fetch(task)) == content(MIB)
-        async with benched(root) as bench:
-            trouble = await _trouble(bench, origin.url("/x", host="localhost"))
-    assert trouble.sentence.startswith("no secure connection to localhost")
-    assert trouble.remedy is Remedy.NONE
+@dataclass(frozen=True)
+class Certified:
+    """Servers of one name: one that can be trusted, and those that cannot."""
+
+    bundle: Path
+    good: ssl.SSLContext
+    bad: Mapping[str, ssl.SSLContext]
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Certified:
+    ours, strangers = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    then = datetime(2020, 1, 1, tzinfo=UTC)
+    return Certified(
+        tmp_path / "ca.pem",
+        _serving(ours.issue_cert("localhost")),
+        {
+            "of somebody's own": _serving(strangers.issue_cert("localhost")),
+            "of another host": _serving(ours.issue_cert("example.org")),
+            "run out": _serving(ours.issue_cert("localhost", not_before=then, not_after=then + timedelta(days=1))),
+        },
+    )
+
+
+def _serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+async def test_https_needs_a_certificate_that_is_trusted(root: Path, origin: Origin, certified: Certified) -> None:
+    """NCDownloader ran aria2 with --check-certificate=false; OpenList CVE-2026-25060 did the like."""
+    async with benched(root, ca=certified.bundle) as bench, Origin(tls=certified.good) as good:
+        good.pages["/x"] = Page(content(MIB))
+        task = bench.task(good.url("/x", host="localhost"))
+        assert bench.content(task, await bench.fetch(task)) == content(MIB)
+        for kind, tls in certified.bad.items():
+            async with Origin(tls=tls) as bad:
+                url = bad.url("/x", host="localhost")
+                origin.pages["/to"] = Page(status=302, headers={"Location": url})
+                for link in (url, origin.url("/to", host="localhost")):
+                    trouble = await _trouble(bench, link)
+                    assert trouble.sentence.startswith("no secure connection to localhost"), kind
+                    assert trouble.remedy is Remedy.NONE
+                assert bad.asked == []
+
+
+async def test_what_the_system_does_not_trust_is_not_trusted(root: Path, certified: Certified) -> None:
+    async with benched(root) as bench, Origin(tls=certified.good) as good:
+        trouble = await _trouble(bench, good.url("/x", host="localhost"))
+        assert trouble.sentence.startswith("no secure connection to localhost")
+        assert good.asked == []
 
 
 async def test_a_torrent_by_link_stays_a_file(bench: Bench, origin: Origin) -> None:

@@ -36,6 +36,7 @@ around = st.text(string.ascii_letters + " .,:=[]()'\"", max_size=30)
     ],
 )
 def test_no_secret_of_a_link_is_kept(link: str, before: str, scheme: str, secret: str, after: str) -> None:
+    """aria2 CVE-2019-3500: its log holds the logins of links."""
     told = link.format(scheme=scheme, secret=secret, quoted=quote(secret, safe=""))
     assert SECRET not in redacted(f"{before} {told} {after}")
     assert SECRET not in redacted(f"{before}{told}")

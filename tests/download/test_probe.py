@@ -23,7 +23,9 @@ def prober() -> Prober:
 async def test_the_validator_is_etag_date_and_length(prober: Prober, origin: Origin) -> None:
     origin.pages["/x"] = Page(b"12345", etag='"v1"', headers={"Last-Modified": "Thu, 02 Jan 2025 03:04:05 GMT"})
     answer = await prober.ask(origin.url("/x"), "ann")
-    assert answer == Answer(200, '"v1"|Thu, 02 Jan 2025 03:04:05 GMT|5', 5, modified=1735787045.0)
+    assert answer == Answer(
+        200, '"v1"|Thu, 02 Jan 2025 03:04:05 GMT|5', 5, modified=1735787045.0, url=origin.url("/x"), ranges=True
+    )
     assert origin.sent["/x"] == 0
 
 
@@ -36,7 +38,7 @@ async def test_a_length_alone_is_no_validator(prober: Prober, origin: Origin) ->
 async def test_where_head_is_not_understood_one_byte_is_asked_for(prober: Prober, origin: Origin, status: int) -> None:
     origin.pages["/x"] = Page(b"12345", etag='"v1"', head_status=status)
     answer = await prober.ask(origin.url("/x"), "ann")
-    assert answer == Answer(206, '"v1"||5', 5, headable=False)
+    assert answer == Answer(206, '"v1"||5', 5, headable=False, url=origin.url("/x"), ranges=True)
     assert origin.requests("/x")[0].headers["range"] == "bytes=0-0"
 
 

@@ -25,6 +25,9 @@ import trustme
 from tests.guard.diallers import OpenDialler
 
 from odl_daemon.download import sandbox as sandbox_module
+from odl_daemon.download.conf import memory_for
+from odl_daemon.download.control import Control
+from odl_daemon.download.isolation import command
 from odl_daemon.download.lock import locked
 from odl_daemon.download.proxy import Proxy
 from odl_daemon.download.sandbox import Isolation, Sandbox, SandboxTrouble, try_sandbox
@@ -64,6 +67,7 @@ def opened(tmp_path: Path, scratch: Path, mark: str, said: list[str]) -> Opening
             "aria2c": "aria2c",
             "arguments": (f"--user-agent={mark}", "--no-proxy="),
             "conf": CONF,
+            "memory": memory_for(10),
             "lock": tmp_path / "lock",
             "heard": said.append,
         }
@@ -121,6 +125,37 @@ async def test_a_cancelled_owner_leaves_nothing_behind(opened: Opening, isolatio
         await up.wait()
         owner.cancel()
     assert not processes(mark)
+
+
+async def test_what_a_keeper_says_after_its_start_was_cancelled_is_no_nonsense() -> None:
+    distrusted: list[str] = []
+    ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = descriptors()
+    control = Control(ours, distrust=lambda: distrusted.append("killed"))
+    with keepers, contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await control.begin({})
+        with socket.socket() as door:
+            said = json.dumps({"listening": True, "proxy_port": 1, "rpc_port": 2}).encode()
+            socket.send_fds(keepers, [said], [door.fileno()])
+        keepers.send(b'{"ready": true}')
+        await until(lambda: hasattr(control, "listener"))
+        await asyncio.sleep(0)
+    control.close()
+    assert not distrusted
+    assert descriptors() == before - 2
+
+
+async def test_sockets_that_come_with_nonsense_are_closed() -> None:
+    distrusted: list[str] = []
+    ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control = Control(ours, distrust=lambda: distrusted.append("killed"))
+    before = descriptors()
+    with keepers, socket.socket() as door:
+        socket.send_fds(keepers, [b"{}"], [door.fileno()])
+        await until(lambda: bool(distrusted))
+        assert descriptors() == before + 1
+    control.close()
 
 
 @both
@@ -235,6 +270,44 @@ async def test_the_sandbox_sees_the_scratch_root_and_nothing_else_of_ours(
         assert Path(hidden) not in seen
 
 
+async def test_a_single_folder_can_be_all_that_is_seen(
+    opened: Opening, tmp_path: Path, scratch: Path, said: list[str]
+) -> None:
+    for name in ("7", "8"):
+        (scratch / name).mkdir()
+    look = f'for path in {tmp_path}/* {scratch}/*; do echo "sees $path"; done'
+    async with opened(aria2c=spy(tmp_path, look), scratch=scratch / "7"):
+        pass
+    seen = {line.removeprefix("sees ") for line in said if line.startswith("sees ")}
+    assert seen == {str(tmp_path / "elsewhere"), str(scratch), str(scratch / "7")}
+
+
+async def test_a_link_is_not_shown_in_the_place_of_a_scratch_folder(opened: Opening, tmp_path: Path) -> None:
+    (tmp_path / "a secret of the host").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a secret of the host")
+    with pytest.raises(SandboxTrouble, match="is no folder"):
+        async with opened(scratch=tmp_path / "link"):
+            raise AssertionError("it started")
+
+
+async def test_a_link_that_is_put_there_at_the_last_moment_is_noticed(
+    opened: Opening, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a secret of the host").mkdir()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def swapped(*arguments: Any, **keys: Any) -> Any:
+        folder.rmdir()
+        folder.symlink_to(tmp_path / "a secret of the host")
+        return command(*arguments, **keys)
+
+    monkeypatch.setattr("odl_daemon.download.sandbox.command", swapped)
+    with pytest.raises(SandboxTrouble, match="another folder lies in the place of the scratch folder"):
+        async with opened(scratch=folder):
+            raise AssertionError("it started")
+
+
 async def test_only_scratch_and_the_own_tmp_can_be_written(
     opened: Opening, tmp_path: Path, scratch: Path, said: list[str]
 ) -> None:
@@ -261,9 +334,18 @@ async def test_aria2_gets_a_clean_environment_and_no_core_files(
 
 
 @both
+async def test_aria2_has_no_more_memory_than_it_is_given(opened: Opening, isolation: Isolation, mark: str) -> None:
+    async with opened(isolation, memory=200 << 20):
+        (limits,) = [text_of(Path(f"/proc/{aria2}/limits")) for aria2 in processes(mark)]
+        (line,) = [line for line in limits.splitlines() if line.startswith("Max address space")]
+        assert line.split()[3:5] == [str(200 << 20)] * 2
+
+
+@both
 async def test_no_secret_is_in_the_process_list_or_stays_on_a_disk(
     opened: Opening, isolation: Isolation, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """NCDownloader told aria2 its secret by an argument."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
@@ -399,7 +481,7 @@ async def another_daemon(
             print("starting", flush=True)
             async with Sandbox.opened(
                 scratch=Path({str(scratch)!r}), aria2c="aria2c", isolation=Isolation({isolation.value!r}),
-                arguments=["--user-agent={mark}"], conf={CONF!r}, lock=Path({str(folder / "lock")!r}),
+                arguments=["--user-agent={mark}"], conf={CONF!r}, memory=1 << 30, lock=Path({str(folder / "lock")!r}),
                 heard=lambda line: None,
             ):
                 print("up", flush=True)

@@ -14,7 +14,7 @@ from tests.servers.origin import Origin, Page, content
 
 from odl_daemon.download.conf import ARGUMENTS, Conf, checked, misheard
 from odl_daemon.download.rpc import Aria2Rpc
-from odl_daemon.download.transfer import State, Transfer, gid_of
+from odl_daemon.download.transfer import Part, State, Transfer, gid_of
 
 
 def _transfer(bench: Bench, url: str, number: int = 1) -> Transfer:
@@ -64,13 +64,13 @@ async def test_a_dead_aria2_is_replaced_and_its_transfers_are_lost(
     before = pids_of_aria2c()
     kill_aria2c()
     await _until(transfer, State.LOST)
-    assert not transfer.blamed  # somebody else's SIGKILL
+    assert transfer.part is Part.NONE  # somebody else's SIGKILL
     bench.server.transfers.closing(transfer)
     assert transfer.gone.is_set()
     await bench.server.ready()
     assert len(pids_of_aria2c()) == 1
     assert pids_of_aria2c() != before
-    assert "will be started anew; its last words:" in caplog.text
+    assert "its last words:" in caplog.text
 
 
 async def test_a_cancellation_that_is_lost_does_not_keep_a_dead_aria2(bench: Bench) -> None:
@@ -92,6 +92,27 @@ async def test_a_cancellation_that_is_lost_does_not_keep_a_dead_aria2(bench: Ben
     await replaced()
     bench.server._serve_proxy = serve
     await replaced()
+
+
+async def test_a_cancellation_that_is_lost_does_not_keep_a_stopping_daemon(root: Path) -> None:
+    async with asyncio.timeout(20), benched(root) as bench:
+        serve, deaf_once = bench.server._serve_proxy, asyncio.Event()
+
+        async def deaf(listener: socket.socket) -> None:
+            try:
+                await serve(listener)
+            except asyncio.CancelledError:
+                if deaf_once.is_set():
+                    raise
+                deaf_once.set()
+                await asyncio.Event().wait()
+
+        bench.server._serve_proxy = deaf
+        before = pids_of_aria2c()
+        kill_aria2c()
+        await until(lambda: pids_of_aria2c() not in ([], before))
+        await bench.server.ready()
+    assert deaf_once.is_set()
 
 
 async def test_a_closing_transfer_is_gone_when_aria2_dies(bench: Bench, origin: Origin) -> None:
@@ -164,6 +185,7 @@ async def test_aria2_is_asked_nothing_while_nothing_runs(bench: Bench, monkeypat
 async def test_nobody_without_the_secret_is_served(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, origin: Origin
 ) -> None:
+    """ocDownloader: an aria2 that did what anybody asked for."""
     links = _watched(monkeypatch)
     origin.pages["/x"] = Page(content(1000))
     await bench.fetch(bench.task(origin.url("/x")))

@@ -13,7 +13,7 @@ from odl_daemon.download import server as server_module
 from odl_daemon.download.sandbox import Breach
 
 
-def _breaches(group: BaseExceptionGroup[BaseException]) -> list[Breach]:
+def breaches(group: BaseExceptionGroup[BaseException]) -> list[Breach]:
     found, _ = group.split(Breach)
     leaves: list[BaseException] = [found] if found is not None else []
     while any(isinstance(leaf, BaseExceptionGroup) for leaf in leaves):
@@ -27,7 +27,7 @@ async def refused(root: Path) -> str:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with benched(root):
             await asyncio.Event().wait()
-    (breach,) = _breaches(caught.value)
+    (breach,) = breaches(caught.value)
     return breach.sentence
 
 

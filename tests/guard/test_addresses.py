@@ -30,6 +30,7 @@ OUTER = """
 
 @pytest.mark.parametrize("address", INNER.split())
 def test_what_is_not_for_everybody_is_called_by_its_name(address: str) -> None:
+    """pyLoad, after CVE-2026-33992 and CVE-2026-35459: `is_global` is true for many of these."""
     assert special(ipaddress.ip_address(address))
 
 
@@ -40,6 +41,7 @@ def test_what_is_for_everybody_has_none(address: str) -> None:
 
 @given(some.ip_addresses(v=4))
 def test_wrapped_in_ipv6_an_address_is_what_it_was_or_refused(address: IPv4Address) -> None:
+    """Cloudreve CVE-2026-79913."""
     number = int(address)
     assert special(IPv6Address((0xFFFF << 32) + number)) == special(address)
     for wrapped in (

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from odl_daemon.guard import dial as dial_module
-from odl_daemon.guard.dial import Undialled
-from odl_daemon.guard.rules import Address
+from odl_daemon.guard.destination import destination
+from odl_daemon.guard.dial import Dialler, Undialled
+from odl_daemon.guard.resolver import Resolver
+from odl_daemon.guard.rules import Address, Rules
 from tests.guard.diallers import OpenDialler
 
 
@@ -105,6 +107,7 @@ async def test_the_next_address_is_tried_when_one_refuses(port: int, names: Name
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "files.test"])
 async def test_every_address_passes_the_judge(host: str, port: int, names: Names) -> None:
+    """Cloudreve CVE-2026-54562, pyLoad CVE-2026-33992: nobody judged."""
     names.answers["files.test"] = ["127.0.0.2", "127.0.0.1"]
     heard: list[tuple[str, int, list[Address]]] = []
 
@@ -116,6 +119,31 @@ async def test_every_address_passes_the_judge(host: str, port: int, names: Names
         await dialler.dial(host, port, "somebody")
     expected = names.answers.get(host, [host])
     assert heard == [(host, port, [Address(socket.AF_INET, (ip, port)) for ip in expected])]
+
+
+async def test_blocked_unknown_and_refused_are_told_at_the_same_time(dead_port: int, names: Names) -> None:
+    """Else the time would tell what there is inside."""
+    heard: list[tuple[str, str]] = []
+    names.answers |= {"inner.test": ["10.0.0.1"]}
+    rules = Rules(allow=[found for found in [destination(f"127.0.0.1:{dead_port}")] if found])
+    with Resolver() as resolver:
+        dialler = Dialler(
+            resolver=resolver,
+            judge=rules,
+            blocked=lambda blocked, who: heard.append((blocked.host, who)),
+            told_after=0.2,
+        )
+
+        async def takes(host: str) -> float:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(Undialled):
+                await dialler.dial(host, dead_port, "somebody")
+            return asyncio.get_running_loop().time() - began
+
+        hosts = ("127.0.0.1", "127.0.0.2", "::1", "169.254.169.254", "inner.test", "unknown.test")
+        seconds = await asyncio.gather(*map(takes, hosts))
+    assert all(0.19 < each < 1.0 for each in seconds), seconds
+    assert {host for host, _ in heard} == set(hosts) - {"127.0.0.1", "unknown.test"}
 
 
 async def test_what_the_judge_leaves_out_is_not_dialled(port: int, names: Names) -> None:

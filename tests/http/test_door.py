@@ -27,7 +27,7 @@ from tests.acceptance.until import until
 from tests.conftest import StartDaemon
 from tests.http.client import Client, until_event
 from tests.http.conftest import ANN, house, until_answered
-from tests.http.test_live import LiveDesk
+from tests.http.test_live import WELL, LiveDesk
 from tests.servers.daemon import Daemon
 from tests.servers.mariadb import MariaDb
 from tests.servers.origin import Origin, Page, content
@@ -178,6 +178,7 @@ async def door() -> AsyncIterator[Door]:
         doorman=Doorman(desk.keyring),
         place=Place(local=True, libraries=lambda: None, blocks=lambda: []),
         address=Address(f"127.0.0.1:{port}"),
+        vitals=WELL,
     )
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(http.serve(), name="HTTP door")

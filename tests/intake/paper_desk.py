@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -77,6 +78,10 @@ class PaperDesk:
 
     async def limits(self, owner: str = "") -> list[Limit]:
         return [limit for limit in self.of_users if owner in ("", limit.owner)]
+
+    async def moved(self, since: int, seconds: float) -> int:
+        await asyncio.sleep(0.01)  # as if something moved all the time
+        return since + 1
 
     async def why(self, task_id: int) -> str:
         self._break()

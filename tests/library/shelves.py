@@ -15,7 +15,7 @@ from odl_daemon.library.folder import FolderLibrary
 from odl_daemon.library.seaf_server import Rpc, SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
 from odl_daemon.library.seafile_http import HttpPosting, RpcUploadLinks
-from odl_daemon.library.seafile_rpc import RpcPosting
+from odl_daemon.library.seafile_rpc import Handover, RpcPosting
 from odl_daemon.library.seafile_server import Place
 from odl_daemon.library.seafile_writing import Posting
 from odl_daemon.library.seahub import Answer, Seahub
@@ -109,7 +109,7 @@ class SeafileShelf:
 
     def _posting(self, server: SeafServer, failpoint: Failpoint | None, limit: float, file_server: str) -> Posting:
         if not self.http:
-            return RpcPosting(server)
+            return RpcPosting(server, Handover(self.scratch.parent / ".handover"))
         posting = HttpPosting(RpcUploadLinks(server, file_server), connect_limit=limit, silence_limit=limit)
         return posting if failpoint is None else TrippedPosting(posting, failpoint)
 

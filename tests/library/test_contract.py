@@ -232,6 +232,7 @@ async def test_what_is_no_plain_file_of_ours_is_refused(shelf: Shelf, tmp_path: 
 async def test_what_is_put_in_the_files_place_after_the_plan_is_refused(
     shelf: Shelf, tmp_path: Path, kind: str
 ) -> None:
+    """Cloudreve GHSA-w8j7-39hp-8x59: the path that the downloader told was believed."""
     library, task = shelf.open(), task_of(shelf)
     intent = await library.plan(task, str(shelf.scratch), fetched(shelf, "a"))
     (shelf.scratch / "a").unlink()

@@ -14,7 +14,7 @@ import pytest
 
 from odl_daemon.library.seaf_server import SeafServer
 from odl_daemon.library.seafile import SeafileLibrary
-from odl_daemon.library.seafile_rpc import RpcPosting
+from odl_daemon.library.seafile_rpc import Handover, RpcPosting
 from odl_daemon.library.searpc import Searpc, ServerAway, Unanswered
 from odl_daemon.model.task import Intent, Reason
 from odl_daemon.ports import Remedy, Trouble
@@ -617,9 +617,10 @@ async def test_a_server_that_cuts_other_blocks_gets_one_file_all_the_same(
 
 @one_way
 async def test_a_server_in_a_container_is_told_its_own_paths(shelf: SeafileShelf, tmp_path: Path) -> None:
-    (tmp_path / "inside").symlink_to(shelf.scratch)
+    ours = shelf.scratch.parent
+    (tmp_path / "inside").symlink_to(ours)
     server = SeafServer(Searpc(shelf.server.socket))
-    posting = RpcPosting(server, (shelf.scratch, tmp_path / "inside"))
+    posting = RpcPosting(server, Handover(ours / ".handover"), (ours, tmp_path / "inside"))
     await put(shelf, task_of(shelf), fetched(shelf), SeafileLibrary(server, posting))
     assert await shelf.files() == ONE
 

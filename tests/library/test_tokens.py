@@ -77,6 +77,17 @@ def test_a_file_that_went_bad_is_told_of_until_it_is_good_again(file: Path) -> N
     assert tokens.of("a") == "t1"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of root")
+def test_a_credential_of_systemd_is_closed_enough(file: Path) -> None:
+    file.write_text("alice@example.org = 24fd")
+    os.chown(file, 0, 0)
+    file.chmod(0o440)
+    assert Tokens(file).of("alice@example.org") == "24fd"
+    os.chown(file, 0, 1000)
+    with pytest.raises(TokensTrouble, match="can be read by others"):
+        Tokens(file)
+
+
 @pytest.mark.parametrize(
     "words", ["alice", f"alice {TOKEN} more", f"a b {TOKEN}", f"= {TOKEN}", f'a = "{TOKEN}', "a = ü", "a = t\x01"]
 )

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import unicodedata
 
-from odl_daemon.model.names import folder_path, free_name, name_of_url, safe_name
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from odl_daemon.model.names import LONGEST, folder_path, free_name, name_of_url, safe_name
+
+# Characters as they come, those that mean something in a path, and halves of surrogate pairs
+_texts = some.one_of(
+    some.text(), some.text("./\\ :a\u0301\u202e\u200d\x00\n", max_size=30), some.text(some.characters(), max_size=400)
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +61,40 @@ def test_a_folder_is_normalised(text: str, path: str) -> None:
 def test_a_folder_that_leads_out_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="folder"):
         folder_path(text)
+
+
+@settings(deadline=None)
+@given(_texts)
+def test_whatever_a_stranger_sends_becomes_one_part_of_a_path(sent: str) -> None:
+    """OpenList CVE-2026-25059: a name with ".." in it led to another user's folder."""
+    name = safe_name(sent)
+    assert name and name not in (".", "..") and len(name.encode()) <= LONGEST
+    assert not set(name) & set('/\\:*?"<>|`\0')
+    assert name == name.strip() and not name.endswith(".")
+    assert not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
+    assert unicodedata.is_normalized("NFC", name)
+    assert safe_name(name) == name
+
+
+@settings(deadline=None)
+@given(_texts, some.integers(0, 120))
+def test_a_free_name_is_free_and_safe(sent: str, taken: int) -> None:
+    name = safe_name(sent)
+    names: set[str] = set()
+    for _ in range(taken):
+        names.add(free_name(name, names))
+    assert len(names) == taken
+    assert all(safe_name(each) == each for each in names)
+
+
+@settings(deadline=None)
+@given(_texts)
+def test_a_folder_never_leads_out(text: str) -> None:
+    try:
+        path = folder_path(text)
+    except ValueError as error:
+        assert str(error).isprintable()
+        return
+    assert path.startswith("/") and not {".", ".."} & set(path.split("/"))
+    assert "//" not in path and "\\" not in path
+    assert folder_path(path) == path

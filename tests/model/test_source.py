@@ -33,6 +33,7 @@ def test_a_link_becomes_canonical(text: str, url: str) -> None:
         *("", "not a url", "example.org/x", "file:///etc/passwd", "ftp://h/x", "magnet:?xt=urn:btih:1", "javascript:1"),
         *("http://", "http:///x", "http://h:0/", "http://h:99999/", "http://h:/x", "http://a@b@c/", "http://h\\x/"),
         *("http://h/a b", "http://h/a\tb", "http://h/\x00", "http://[::1", "http://[fe80::1%25eth0]/", "http://-h/"),
+        *("http://:p@h/", "http://:@h/"),
         *("http://h/" + "a" * 5000, "http://" + "a" * 300 + "/", "http://h/\u2028x"),
     ],
 )

@@ -77,6 +77,10 @@ class Daemon:
             self._sections[name] = {**self._sections.get(name, {}), **keys}
         self.config.write_text(toml(self._sections))
 
+    def setting(self, section: str, key: str) -> Setting:
+        """As its config has it."""
+        return self._sections[section][key]
+
     def reload(self) -> None:
         """SIGHUP."""
         self._running.send(signal.SIGHUP)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import socket
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
@@ -45,6 +46,20 @@ class Page:
     """Close the connection on HEAD without a word."""
     raw: bytes | None = None
     """Send this instead of everything."""
+    then: Page | None = None
+    """The page that lies there after the first GET."""
+    pour: Callable[[], AsyncIterator[bytes]] | None = None
+    """Send what it yields instead of everything, as long as anybody listens."""
+
+
+def bomb(length: int = 10**16, *, then: Page | None = None, honest: bool = False) -> Page:
+    """An answer whose length aria2 cannot take; one that is not honest says nothing to those who ask for it first."""
+    return Page(b"x", declared=length, ranges=False, deaf_to_head=not honest, then=then)
+
+
+def twice(then: Page) -> Page:
+    """Two bombs, after which its task goes on alone, and then this."""
+    return bomb(then=bomb(then=then))
 
 
 @dataclass(frozen=True)
@@ -59,8 +74,12 @@ class Asked:
 class Origin:
     """`async with Origin() as origin: origin.pages["/a"] = Page(b"...")`; `origin.url("/a")` fetches it."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", listener: socket.socket | None = None
+    ) -> None:
+        """`listener` is used instead of a new socket on `host`."""
         self._host = host
+        self._listener = listener
         self.pages: dict[str, Page] = {}
         self.asked: list[Asked] = []
         self.sent: Counter[str] = Counter()
@@ -75,7 +94,10 @@ class Origin:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, backlog=500)
+        if self._listener is not None:
+            self._server = await asyncio.start_server(self._serve, sock=self._listener, ssl=self._tls)
+        else:
+            self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, backlog=500)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -124,6 +146,8 @@ class Origin:
         self.asked.append(Asked(method, path, headers))
         self._heard[path].set()
         page = self.pages.get(path, Page(b"nothing here", status=404))
+        if page.then is not None and method == "GET":
+            self.pages[path] = page.then
         if page.gate is not None and page.gate_at < 0:
             await page.gate.wait()
         if method == "HEAD" and page.deaf_to_head:
@@ -131,6 +155,11 @@ class Origin:
         if page.raw is not None:
             writer.write(page.raw)
             await writer.drain()
+            return False
+        if page.pour is not None:
+            async for piece in page.pour():
+                writer.write(piece)
+                await writer.drain()
             return False
         first, body, answer = _choose(page, method, headers)
         writer.write(answer)

@@ -23,3 +23,9 @@ def test_every_phase_is_in_the_table_of_the_architecture() -> None:
 def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_first_config_is_the_one_that_is_installed() -> None:
+    shown = (ROOT / "docs" / "operations.md").read_text()
+    lines = [line for line in (ROOT / "systemd" / "config.toml").read_text().splitlines() if not line.startswith("#")]
+    assert "".join(f"    {line}\n" for line in lines) in shown

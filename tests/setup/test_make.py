@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+TARGETS = ("run", "test", "lint", "bench", "chaos", "fresh", "test-systemd", "install", "uninstall", "clean")
+
 HOSTILE = 'http://h/a b?c=1&d=\'$HOME $(shell touch owned) $$x `touch owned`;touch owned|"q"#f'
 
 
@@ -20,6 +22,8 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "setup.sh").write_text("")
+    for name in ("install.sh", "uninstall.sh"):
+        (tmp_path / "tools" / name).write_text('printf "%s|%s|%s" "$PREFIX" "$SEAFILE_USER" "$SEAFILE_CONF"\n')
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text('#!/bin/sh\nprintf %s "$URL"\n')
@@ -40,19 +44,29 @@ def test_a_link_reaches_the_daemon_as_it_was_typed(checkout: Path) -> None:
     assert not (checkout / "owned").exists()
 
 
+@pytest.mark.parametrize("target", ["install", "uninstall"])
+def test_what_an_installation_is_told_reaches_it_as_it_was_typed(checkout: Path, target: str) -> None:
+    values = {"PREFIX": "/p" + HOSTILE, "SEAFILE_USER": "u" + HOSTILE, "SEAFILE_CONF": "/c" + HOSTILE}
+    told = "|".join(values.values())
+    assert make(checkout, target, *(f"{name}={value}" for name, value in values.items())).stdout == told
+    assert make(checkout, target, **values).stdout == told
+    assert not (checkout / "owned").exists()
+
+
 def test_without_a_link_there_is_none(checkout: Path) -> None:
     assert make(checkout, "run").stdout == ""
 
 
 def test_help_names_every_target(checkout: Path) -> None:
     told = make(checkout).stdout
-    assert all(target in told for target in ("run", "test", "lint", "bench", "chaos", "fresh", "clean"))
+    assert all(target in told for target in TARGETS)
 
 
 def test_without_root_the_missing_packages_are_named(tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
-    shutil.copy(ROOT / "tools" / "setup.sh", tools)
+    for name in ("setup.sh", "packages.sh"):
+        shutil.copy(ROOT / "tools" / name, tools)
     bare = tmp_path / "bin"
     bare.mkdir()
     for name in ("sh", "mkdir", "flock", "paste", "dirname", "cat"):

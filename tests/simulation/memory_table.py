@@ -113,6 +113,8 @@ class Table:
             task_id, request.owner, request.library, request.path, request.url, created=at, changed=at,
             kind=request.kind, target=request.path, name=request.name, epoch=1, mark=row.mark,
         )  # fmt: skip
+        if request.paused:
+            task = advance(task, Event.PAUSED, at=at, comment=str(Event.PAUSED))
         self._write(task, "add")
         return task
 

@@ -28,6 +28,16 @@ async def test_an_added_record_is_a_waiting_task_and_a_row_that_others_can_read(
     assert stamp[0].startswith("2025-01-02 03:04:05")
 
 
+async def test_a_record_that_is_added_paused_is_nobodys_to_claim(place: Place) -> None:
+    async with place.store() as store:
+        [task] = await store.add([replace(request(), paused=True)], AT)
+        [read] = await store.tasks(Filter(ids=(task.id,)), 10)
+        claimed = await store.claim("me", 10, {}, AT)
+    assert read == task
+    assert (task.phase, task.wish, claimed) == (Phase.PAUSED, None, [])
+    assert (await shown(place, task.id))[:2] == (2, "paused")
+
+
 async def test_records_come_back_in_the_order_in_which_they_were_asked_for(place: Place) -> None:
     async with place.store() as store:
         tasks = await added(store, 700)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1000
 """Requests, ids or tasks in one message."""
+
+SILENCE = 2
+"""Seconds until one looks although the daemon tells of nothing."""
+
+BREATH, PAUSE = 0.1, 0.5
+"""Seconds between two looks at least: while a daemon tells of every move, and without one."""
 
 Shown = dict[str, object]
 """A task, as JSON shows it."""
@@ -30,6 +37,8 @@ class Counter:
         self._config = config
         self._line: SocketLine | None = None
         self._desk: OwnDesk | None = None
+        self._moves = 0
+        """What the daemon had told of when we looked last."""
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +90,15 @@ class Counter:
 
     def why(self, task_id: int) -> str:
         return str(self._look({"do": "why", "id": task_id}))
+
+    def wait(self) -> None:
+        """Returns once something has moved, as far as the daemon knows, and then and now besides: other daemons of the
+        table, and nobody at all, tell nothing."""
+        if self.daemon_runs():
+            self._moves = number(self._look({"do": "wait", "since": self._moves, "seconds": SILENCE}))
+            time.sleep(BREATH)
+        else:
+            time.sleep(PAUSE)
 
     def limits(self, owner: str) -> list[Shown]:
         """What this user may take, has taken, and may still; without a name, everybody of whom anything is known."""

@@ -32,20 +32,22 @@ def import_seafevents(words: Namespace, _: object) -> int:
     except SeafileConfError as error:
         raise OperatorTrouble(str(error)) from error
     worker = _Worker(old.conf if old else RawConfigParser())
-    print("\n".join(_written(folder, access, worker)))
+    print("\n".join(_written(folder, access, worker, words.state_dir)))
     return 0
 
 
 # --- the file ---------------------------------------------------------------------------------------------
 
 
-def _written(folder: Path, access: Credentials, worker: _Worker) -> Iterator[str]:
+def _written(folder: Path, access: Credentials, worker: _Worker, state_dir: Path | None) -> Iterator[str]:
     top = folder if (folder / "conf").is_dir() else folder.parent
     yield from _comment(
         f"Settings of odl-daemon, made by `odl import-seafevents` from {as_toml(str(folder))}. Look through them, then "
         "let `odl check` try them. All other keys have their defaults: docs/configuration.md tells of them."
     )
     yield "\n[daemon]"
+    if state_dir:
+        yield f"state_dir = {as_toml(str(state_dir))}"
     yield from _enabled(worker)
     yield "\n[database]"
     yield from _comment(

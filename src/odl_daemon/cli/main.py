@@ -169,6 +169,7 @@ def _config_flags(config: argparse.ArgumentParser) -> None:
 
 def _import_flags(imported: argparse.ArgumentParser) -> None:
     imported.add_argument("folder", metavar="DIR", type=Path, help="the folder conf of the Seafile installation")
+    imported.add_argument("--state-dir", metavar="DIR", type=Path, help="write this as [daemon] state_dir, too")
 
 
 def _ids(command: argparse.ArgumentParser) -> None:

@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load(words.config, os.environ)
     except ConfigError as error:
         return _tell(str(error))
-    from odl_daemon.app import OperatorError, run  # slow to import: mistakes in the settings are told before
+    from odl_daemon.app import run  # slow to import: mistakes in the settings are told before
+    from odl_daemon.premises import OperatorError
 
     try:
         return run(config, lambda: load(words.config, os.environ))

@@ -68,6 +68,9 @@ and where each comes from; `odl check` tries whether the daemon can work with th
 
 * **Environment.** Each key can be set by `ODL_<SECTION>__<KEY>` (two underscores), which wins over the file:
   `ODL_DOWNLOAD__SLOTS=20`. Lists are written as JSON or with commas between the items.
+* **Credentials.** A secret need not stand in the file: a credential of systemd that is named like a key,
+  `database.url`, sets that key, over the file and below the environment. The credential `library.tokens_file`
+  is that file itself. docs/operations.md tells how to hand them over.
 * **Durations** are seconds (`90`, `0.5`), or texts like `"500ms"`, `"90s"`, `"30m"`, `"1h30m"`, `"2d"`.
 * **Sizes** are bytes, or texts like `"700M"`, `"5 GiB"` (powers of 1024) or `"5 GB"` (powers of 1000).
 * **Paths** that are relative count from the folder of the config file; without a file, from the current folder.
@@ -76,7 +79,8 @@ and where each comes from; `odl check` tries whether the daemon can work with th
 * **Reload.** On SIGHUP the daemon reads the settings anew and takes over `[daemon] enabled`, `[log] level`, `[limits]`
   with its groups, `[guard]` egress, allow, deny and ports, and of `[download]` slots, time_limit, max_size, retries,
   retry_wait and keep_failed. The rest needs a restart. If there is a mistake, everything stays as it was.
-* **Passwords** belong into a config file that only the daemon's user can read. `odl config` hides them."""
+* **Passwords** belong into a credential, or into a config file that only the daemon's user can read. `odl config` hides
+  them."""
 
 _EXAMPLE_HEAD = """\
 # Settings of odl-daemon. Each key stands here with its default; remove the # before a key to change it.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from odl_daemon.config import Config
 from odl_daemon.config.database_url import without_password
+from odl_daemon.config.reading import HIDDEN
 from odl_daemon.config.settings import GROUP, SECTIONS, settings_of
 
 
@@ -63,6 +64,8 @@ def as_toml(value: object) -> str:
 def _shown(section: str, key: str, value: object) -> object:
     if (section, key) == ("database", "url"):
         return without_password(str(value))
+    if (section, key) in HIDDEN:
+        return "***" if value else ""
     if value is None:
         return ""
     if isinstance(value, tuple):

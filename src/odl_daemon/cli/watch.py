@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -13,9 +12,6 @@ from odl_daemon.cli.look import progress, state, tell_missing
 from odl_daemon.cli.screen import Screen
 from odl_daemon.config import Config
 from odl_daemon.model.task import Phase
-
-PAUSE = 0.5
-"""Seconds between two looks."""
 
 MOST_AT_WORK, MOST_WAITING = 256, 50
 """Tasks that are looked at when no ids are given."""
@@ -37,7 +33,7 @@ def watch(words: Namespace, config: Config) -> int:
         try:
             while True:
                 seen.now(_moving(counter, seen.living))
-                time.sleep(PAUSE)
+                counter.wait()
         except KeyboardInterrupt:
             return 0
 
@@ -50,7 +46,7 @@ def _until_ended(counter: Counter, seen: _Seen, ids: Sequence[int]) -> int:
         seen.now(found)
         if not seen.living:
             break
-        time.sleep(PAUSE)
+        counter.wait()
         found = counter.by_ids(seen.living)
         for gone in set(seen.living) - set(found):
             seen.gone(gone)

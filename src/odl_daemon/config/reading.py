@@ -1,4 +1,4 @@
-"""How the settings are read: the file, over it the environment, all mistakes told at once."""
+"""How the settings are read: the file, over it credentials, over them the environment, all mistakes told at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from typing import Any, Final, NamedTuple
 from odl_daemon.config.settings import GROUP, SECTIONS, Config, LimitsGroup, Setting, settings_of
 
 SYSTEM_FILE: Final = Path("/etc/odl-daemon/config.toml")
-HIDDEN: Final = {("database", "url")}
+HIDDEN: Final = {("database", "url"), ("hooks", "secret")}
 """Values that no sentence repeats: they may hold a password."""
+READ_WHERE_THEY_LIE: Final = {("library", "tokens_file")}
+"""Keys that name a file of secrets: a credential of such a name is that file."""
+
+
+SHORTEST_SECRET: Final = 16
 
 
 class ConfigError(Exception):
@@ -32,10 +37,13 @@ class _Written(NamedTuple):
     """The file or the variable."""
     place: str
     """How a mistake names it."""
+    secret: bool = False
+    """Whether no sentence repeats it, whatever it is."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """The settings in force: `path` or what `find` finds, and over it the environment.
+    """The settings in force: `path` or what `find` finds, over it the credentials that the service manager hands over
+    in $CREDENTIALS_DIRECTORY, and over them the environment.
 
     Without a file the defaults hold, and relative paths count from the current folder. Raises ConfigError.
     """
@@ -44,6 +52,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     mistakes: list[str] = []
     content = _content(file) if file else {}
     written = _from_file(content, file, mistakes) if file else {}
+    written |= _from_credentials(environ, mistakes)
     written |= _from_environment(environ, mistakes)
     values = {section: dict(_read_section(section, written, folder, mistakes)) for section in SECTIONS}
     groups = _groups(content.get("limits"), values["limits"], f"{file}", mistakes)
@@ -105,6 +114,38 @@ def _from_file(content: Mapping[str, Any], file: Path, mistakes: list[str]) -> d
     return written
 
 
+def _from_credentials(environ: Mapping[str, str], mistakes: list[str]) -> dict[tuple[str, str], _Written]:
+    """Files that are named like a key, `database.url`; the service manager may put others there for others."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return {}
+    try:
+        files = sorted(Path(folder).iterdir())
+    except OSError as error:
+        mistakes.append(f"the credentials in {folder} cannot be read: {error.strerror}")
+        return {}
+    written: dict[tuple[str, str], _Written] = {}
+    for file in files:
+        section, _, key = file.name.partition(".")
+        if section in SECTIONS and key in settings_of(section):
+            try:
+                written[section, key] = _credential(file, (section, key))
+            except (OSError, UnicodeDecodeError) as error:
+                why = error.strerror if isinstance(error, OSError) else "expected text in UTF-8"
+                mistakes.append(f"the credential {file.name} cannot be read: {why}")
+        elif section in SECTIONS or any(key in settings_of(each) for each in SECTIONS):
+            names = [f"{section}.{key}" for section in SECTIONS for key in settings_of(section)]
+            mistakes.append(f"the credential {file.name} is no setting{_meant(file.name, names)}")
+    return written
+
+
+def _credential(file: Path, where: tuple[str, str]) -> _Written:
+    place = f"credential {file.name}"
+    if where in READ_WHERE_THEY_LIE:
+        return _Written(str(file.absolute()), place, place)
+    return _Written(file.read_text(encoding="utf-8").rstrip("\r\n"), place, place, secret=True)
+
+
 def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[tuple[str, str], _Written]:
     written: dict[tuple[str, str], _Written] = {}
     ours = sorted(name for name in environ if name.startswith("ODL_") and "__" in name)
@@ -144,7 +185,7 @@ def _read_section(
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             if found is None:
                 raise AssertionError(f"the default of [{section}] {key} is none") from error
-            mistakes.append(_mistake(found, setting, hidden=(section, key) in HIDDEN))
+            mistakes.append(_mistake(found, setting, hidden=found.secret or (section, key) in HIDDEN))
 
 
 def _groups(limits: object, everybody: Mapping[str, object], file: str, mistakes: list[str]) -> dict[str, LimitsGroup]:
@@ -229,6 +270,8 @@ def _contradictions(values: dict[str, dict[str, object]]) -> Iterator[str]:
         yield '[intake] channel "seahub.stats" is seafevents\' too: set [intake] channel_mode = "share", or use another'
     if kind == "folder" and _lies_in(library, temp_dir):
         yield f"[library] folder {library} lies in [download] temp_dir {temp_dir}, which is swept: keep them apart"
+    if values["hooks"]["urls"] and len(str(values["hooks"]["secret"])) < SHORTEST_SECRET:
+        yield f"[hooks] secret: expected {SHORTEST_SECRET} characters at least, or nobody could trust the messages"
     if _lies_in(state_dir, temp_dir):
         yield (
             f"[daemon] state_dir {state_dir} is, or lies in, [download] temp_dir {temp_dir}, where aria2 may write: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -485,6 +486,27 @@ class Disk:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Which programs are told when tasks have ended, see docs/operations.md."""
+
+    urls: tuple[str, ...] = field(
+        metadata=_key(
+            kinds.listed(lambda item: re.fullmatch(r"https?://[^\s@]+", item) is not None, "http or https URLs"),
+            [],
+            "Where a message is posted when tasks have ended: one for all that ended together, signed, and posted "
+            "again until it is taken. The guard holds for them, too: allow inner addresses by [guard] allow.",
+        )
+    )
+    secret: str = field(
+        repr=False,
+        metadata=_key(kinds.text(), "", "By what the messages are signed (HMAC-SHA256): 16 characters at least."),
+    )
+    every: float = field(
+        metadata=_key(kinds.duration(0.1, 3600), 5, "For how long ended tasks are gathered into one message.")
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Log:
     """What is written down."""
 
@@ -517,6 +539,7 @@ class Config:
     disk: Disk
     http: Http
     auth: Auth
+    hooks: Hooks
     log: Log
     groups: Mapping[str, LimitsGroup] = field(default_factory=dict)
     """The groups of [limits], by their names, in their order."""
@@ -537,6 +560,7 @@ SECTIONS: Mapping[str, type[DataclassInstance]] = {
     "disk": Disk,
     "http": Http,
     "auth": Auth,
+    "hooks": Hooks,
     "log": Log,
 }
 

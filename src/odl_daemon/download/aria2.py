@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncGenerator
+import shutil
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from odl_daemon.download import failures
 from odl_daemon.download.conf import checked
 from odl_daemon.download.inheritance import Inherited
 from odl_daemon.download.leftovers import Leftovers, look
 from odl_daemon.download.probe import NoAnswer, Prober
+from odl_daemon.download.quarantine import Quarantine
 from odl_daemon.download.scratch import empty
 from odl_daemon.download.server import Aria2Server
-from odl_daemon.download.transfer import State, Transfer, gid_of
+from odl_daemon.download.suspects import Suspects
+from odl_daemon.download.transfer import Part, State, Transfer, gid_of
 from odl_daemon.guard.guests import Guests
+from odl_daemon.model import source
 from odl_daemon.model.task import Fetched, Progress, Reason, Task
 from odl_daemon.ports import Remedy, Trouble
 from odl_daemon.together import Together, each
@@ -33,11 +38,11 @@ SETTLED: Final = 0.3
 """Seconds after which a running transfer is worth asking its source for a validator: most small files are
 here before."""
 
-DEATHS: Final = 3
-"""How often a transfer may be to blame for a death of aria2."""
-
 RESTARTS: Final = 20
-"""How often one fetch lives through a death of aria2, whoever is to blame."""
+"""How often in a row a fetch begins anew because somebody kills aria2, without being further than before."""
+
+SURELY_FITS: Final = 1 << 40
+"""Bytes; whether the disk could ever hold a smaller file is not asked."""
 
 NAME_LIMIT: Final = 180
 """Bytes of a name that we choose: with aria2's own suffixes it still is below every file system's 255."""
@@ -47,15 +52,15 @@ class Aria2Downloader:
     """ports.Downloader. `run` must be running, and the server's `run` too.
 
     A death of aria2 costs a fetch time and nothing else: it looks at its folder as at the beginning and adds
-    itself anew. A transfer that was there, without a byte, when aria2 crashed or froze, is a suspect: suspects
-    wait in a lane of their own where only one at a time goes ahead until its first byte, and who brings aria2
-    down once too often is given up.
+    itself anew. Who may be the cause of a crash is noted: at first its source is asked what it has, then the fetch
+    goes on alone, with an aria2 of its own in quarantine, and who brings that one down is given up.
     """
 
     def __init__(
         self,
         *,
         server: Aria2Server,
+        quarantine: Quarantine,
         prober: Prober,
         guests: Guests,
         stall_limit: float,
@@ -63,39 +68,49 @@ class Aria2Downloader:
     ) -> None:
         self._guests = guests
         self._server = server
+        self._quarantine = quarantine
+        self._suspects = Suspects()
         self._prober = prober
         self._stall_limit = stall_limit
         self._looks: Together[str, Leftovers] = Together(each(look), small_jobs)
         self._questions: asyncio.Queue[_Fetch] = asyncio.Queue()
-        self._lane = asyncio.Lock()
         self._open: dict[int, Transfer] = {}
+        self._fetches: Counter[str] = Counter()
+        """How many fetches each owner has under way."""
 
     async def run(self) -> None:
-        """Looks into folders and asks sources for their validators, for ever."""
+        """Asks sources for their validators, and serves the quarantine, for ever. Raises Breach when a sandbox of that
+        does not hold, and SandboxTrouble if one of an earlier daemon does not die."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._quarantine.run(), name="quarantine")
             for _ in range(8):
                 group.create_task(self._ask_sources(), name="asks sources for their validators")
+
+    async def ready(self) -> None:
+        """Waits until fetches can begin: aria2 is up, and nothing of an earlier daemon can touch a folder."""
+        await self._server.ready()
+        await self._quarantine.clear()
 
     async def fetch(self, task: Task, folder: str) -> AsyncGenerator[Progress | Fetched, None]:
         """See ports.Downloader."""
         fetch = _Fetch(task, folder, self._server.address_of(task.owner))
         await self.gone(task)
-        with self._guests.present(fetch.who, owner=task.owner, task=task.id, host=fetch.host):
+        with (
+            self._guests.present(fetch.who, owner=task.owner, task=task.id, host=fetch.host),
+            self._counted(task.owner),
+        ):
             while True:
+                await self._ask_a_suspect(fetch)
                 name = await self._name_to_continue(fetch)
-                await self._enter_lane(fetch)
-                try:
-                    await self._server.ready()
-                    transfer = self._begin(fetch, name)
+                async with self._aria2_for(fetch) as aria2:
+                    transfer = self._begin(fetch, aria2, name)
                     try:
                         while not transfer.ended:
                             await transfer.changed()
                             if transfer.state is State.RUNNING and not await transfer.ends_within(BLINK):
-                                yield self._heard(fetch, transfer)
+                                yield await self._heard(fetch, transfer)
                     finally:
-                        self._server.transfers.closing(transfer)
-                finally:
-                    self._leave_lane(fetch)
+                        aria2.transfers.closing(transfer)
                 match transfer.state:
                     case State.COMPLETE:
                         yield await self._brought(fetch, transfer)
@@ -114,7 +129,46 @@ class Aria2Downloader:
             if self._open.get(task.id) is transfer:
                 del self._open[task.id]
 
+    @contextmanager
+    def _counted(self, owner: str) -> Iterator[None]:
+        self._fetches[owner] += 1
+        try:
+            yield
+        finally:
+            self._fetches[owner] -= 1
+            if not self._fetches[owner]:
+                del self._fetches[owner]
+
     # --- before ---------------------------------------------------------------------------------------------
+
+    async def _ask_a_suspect(self, fetch: _Fetch) -> None:
+        """What says by itself that no disk here could hold it need not bring aria2 down again."""
+        if not self._suspects.record(fetch.task.id).suspect:
+            return
+        try:
+            answer = await self._prober.ask(fetch.url, fetch.who)
+        except NoAnswer as error:
+            log.debug("task %d: its source does not say what it has: %s", fetch.task.id, error)
+            return
+        await self._check_possible(fetch, answer.length)
+
+    async def _check_possible(self, fetch: _Fetch, length: int | None) -> None:
+        if length is None or length <= SURELY_FITS:
+            return
+        disk = await asyncio.to_thread(shutil.disk_usage, Path(fetch.folder).parent)
+        if length > disk.total:
+            raise failures.impossible(fetch.host)
+
+    @asynccontextmanager
+    async def _aria2_for(self, fetch: _Fetch) -> AsyncIterator[Aria2Server]:
+        """The aria2 that all share, or one for this fetch alone."""
+        fetch.alone = self._suspects.record(fetch.task.id).alone
+        if fetch.alone:
+            async with self._quarantine.stay(fetch.folder) as aria2:
+                yield aria2
+        else:
+            await self._server.ready()
+            yield self._server
 
     async def _name_to_continue(self, fetch: _Fetch) -> str:
         """The name of a begun file that may be continued; without one the folder is empty afterwards."""
@@ -153,16 +207,17 @@ class Aria2Downloader:
 
     # --- while it runs --------------------------------------------------------------------------------------
 
-    def _begin(self, fetch: _Fetch, name: str) -> Transfer:
-        transfer = fetch.next_transfer(self._server.proxy_for(fetch.task.owner), name)
+    def _begin(self, fetch: _Fetch, aria2: Aria2Server, name: str) -> Transfer:
+        earlier = self._suspects.record(fetch.task.id).most
+        transfer = fetch.next_transfer(aria2.proxy_for(fetch.task.owner), name, earlier)
+        transfer.first = self._fetches[fetch.task.owner] == 1
         self._open[fetch.task.id] = transfer
-        self._server.transfers.add(transfer)
+        aria2.transfers.add(transfer)
         return transfer
 
-    def _heard(self, fetch: _Fetch, transfer: Transfer) -> Progress:
-        """What to tell of a running transfer. Raises Trouble if nothing comes any longer."""
-        if transfer.fed:
-            self._leave_lane(fetch)
+    async def _heard(self, fetch: _Fetch, transfer: Transfer) -> Progress:
+        """What to tell of a running transfer. Raises Trouble if nothing comes any longer, or more than can be held."""
+        await self._check_possible(fetch, transfer.total)
         self._wonder(fetch, transfer)
         if transfer.stalled:
             answered = transfer.fed or transfer.total is not None
@@ -194,16 +249,6 @@ class Aria2Downloader:
                 fetch.validator = answer.validator
                 transfer.ring()
 
-    async def _enter_lane(self, fetch: _Fetch) -> None:
-        if fetch.blamed:
-            await self._lane.acquire()
-            fetch.in_lane = True
-
-    def _leave_lane(self, fetch: _Fetch) -> None:
-        if fetch.in_lane:
-            fetch.in_lane = False
-            self._lane.release()
-
     # --- after ----------------------------------------------------------------------------------------------
 
     async def _brought(self, fetch: _Fetch, transfer: Transfer) -> Fetched:
@@ -211,19 +256,25 @@ class Aria2Downloader:
         fetched = Fetched(files=found.files)
         if not found.files or (transfer.total or 0) != fetched.size:
             raise Trouble(Reason.INTERRUPTED, f"the file from {fetch.host} did not arrive whole", Remedy.WIPE)
+        self._suspects.clear(fetch.task.id)
         return fetched
 
     def _count_death(self, fetch: _Fetch, transfer: Transfer) -> None:
-        fetch.restarts += 1
-        fetch.blamed += transfer.blamed
-        if fetch.blamed >= DEATHS:
+        """Goes on from the death of an aria2, if this transfer is not the cause of it."""
+        record = self._suspects.note(fetch.task.id, transfer)
+        if transfer.part is Part.NONE:
+            fetch.restarts = 1 if transfer.grew else fetch.restarts + 1
+            if fetch.restarts > RESTARTS:
+                raise failures.restless()
+        elif fetch.alone:
             raise failures.deadly(fetch.host)
-        if fetch.restarts > RESTARTS:
-            raise failures.restless()
+        elif record.alone:
+            log.warning("task %d: aria2 crashed over and over while it fetched this: it goes on alone", fetch.task.id)
 
     async def _judge(self, fetch: _Fetch, transfer: Transfer) -> None:
         """Raises the trouble of a transfer that failed, or lets it be tried once more under a short name."""
         log.debug("task %d: aria2 error %d: %s", fetch.task.id, transfer.code, transfer.message)
+        await self._check_possible(fetch, transfer.total)  # aria2 says "disk" when a file system cannot count so far
         if transfer.state is State.REFUSED:
             raise failures.bad_url()
         if transfer.code == _NAME_TROUBLE and not fetch.short_name:
@@ -254,14 +305,14 @@ class _Fetch:
         self.wondered: Transfer | None = None
         self.short_name = ""
         self.restarts = 0
-        self.blamed = 0
-        self.in_lane = False
+        self.alone = False
+        """It has an aria2 of its own."""
         self.told = False
         """Its first progress was yielded."""
         self.headable = False
         self._transfers = 0
 
-    def next_transfer(self, proxy: str, name: str) -> Transfer:
+    def next_transfer(self, proxy: str, name: str, earlier: int) -> Transfer:
         """A new transfer with a new GID; `name` continues a begun file."""
         self._transfers += 1
         options = {"dir": self.folder, "all-proxy": proxy}
@@ -271,7 +322,9 @@ class _Fetch:
             # aria2 begins a GET of the whole before it finds out that it needs only the rest
             options["use-head"] = "true"
         count = self.task.attempt * 1000 + self._transfers
-        return Transfer(gid_of(self.task.id, self.task.epoch, count), self.url, options, resumed=bool(name))
+        return Transfer(
+            gid_of(self.task.id, self.task.epoch, count), self.url, options, resumed=bool(name), earlier=earlier
+        )
 
 
 def short_name(url: str) -> str:
@@ -298,23 +351,16 @@ async def _empty(folder: str) -> None:
 
 
 def _checked_url(url: str) -> tuple[str, str]:
-    """The link for aria2, and its host for people. Raises Trouble.
+    """The link for aria2, as it is judged and shown everywhere, and its host for people. Raises Trouble.
 
-    aria2 takes a small scheme only, knows no IDNA, and splits `a:b@c@d` elsewhere than everybody else.
+    A row of the table has its link as a stranger wrote it. aria2 takes a small scheme only, knows no IDNA, and splits
+    `a:b@c@d` elsewhere than everybody else.
     """
     try:
-        parts = urlsplit(checked(url.strip()))
-        host = (parts.hostname or "").encode("idna").decode("ascii")
-        port = parts.port
-    except ValueError as error:
+        link = source.parse(url)
+    except source.Unusable as error:
         raise failures.bad_url() from error
-    login, at, _ = parts.netloc.rpartition("@")
-    if parts.scheme not in ("http", "https") or not host or port == 0 or "@" in login or _UNSAFE.search(url.strip()):
-        raise failures.bad_url()
-    named = f"[{host}]" if ":" in host else host
-    netloc = f"{login}{at}{named}" + (f":{port}" if port else "")
-    return urlunsplit(parts._replace(netloc=netloc, fragment="")), host
+    return link.url, link.host.strip("[]")
 
 
 _NAME_TROUBLE: Final = 16
-_UNSAFE = re.compile(r"[\s\\]")

@@ -102,17 +102,24 @@ class Control:
         if not packet:
             self._stop_hearing()
             return False
+        sockets: list[socket.socket] = []
         try:
-            self._take(json.loads(packet), [_received(fd) for fd in fds])
+            sockets += map(_received, fds)
+            self._take(json.loads(packet), sockets)
         except (ValueError, LookupError, OSError) as error:
+            _close(sockets)
             log.error("the keeper of aria2 talks nonsense and is killed: %s", error)
             self._distrust()
         return True
 
     def _take(self, said: Mapping[str, object], sockets: list[socket.socket]) -> None:
         match said:
-            case {"listening": _, "proxy_port": int(proxy_port), "rpc_port": int(rpc_port)} if not self._ready.done():
+            case {"listening": _, "proxy_port": int(proxy_port), "rpc_port": int(rpc_port)} if not hasattr(
+                self, "listener"
+            ):
                 self.listener, self.proxy_port, self.rpc_port = sockets[0], proxy_port, rpc_port
+            case {"ready": _} if self._ready.cancelled():
+                pass  # whoever wanted to know has left
             case {"ready": _} if not self._ready.done():
                 self._ready.set_result(None)
             case {"sockets": _}:

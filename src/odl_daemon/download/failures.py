@@ -65,6 +65,15 @@ def deadly(host: str) -> Trouble:
     return Trouble(Reason.PROTOCOL_ERROR, f"the answer of {host} brought the downloader down each time", Remedy.NONE)
 
 
+def impossible(host: str) -> Trouble:
+    return Trouble(Reason.TOO_LARGE, f"the file from {host} is larger than the whole disk for downloads", Remedy.NONE)
+
+
+def no_aria2() -> Trouble:
+    """One for this task alone does not start: no reason to have everybody wait."""
+    return Trouble(Reason.HOST_TROUBLE, "the downloader on this host could not be started for this file", Remedy.RETRY)
+
+
 def unusable_disk() -> Trouble:
     return Trouble(Reason.HOST_TROUBLE, "the folder for downloads cannot be used", Remedy.HOST)
 
@@ -114,13 +123,17 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], Reason, Remedy, str], ...]] = (
         "no secure connection to {host}: its certificate or its encryption cannot be trusted",
     ),
     (
-        re.compile(r"Redirect to .* failed", re.DOTALL),
+        re.compile(r"Redirect to .* failed|\bis not supported yet", re.DOTALL),
         Reason.PROTOCOL_ERROR,
         Remedy.NONE,
         "{host} sends us on to a link that is neither http nor https",
     ),
     (
-        re.compile(r"Bad status|Bad chunk|chunk size|Invalid|too large|No status line|header", re.IGNORECASE),
+        re.compile(
+            r"Bad status|Bad chunk|chunk size|Invalid|too large|No status line|header"
+            r"|must be positive integer|Transfer encoding",
+            re.IGNORECASE,
+        ),
         Reason.PROTOCOL_ERROR,
         Remedy.RETRY,
         "{host} sent something that cannot be understood",

@@ -36,6 +36,10 @@ class Breach(SandboxTrouble):
     """The sandbox is there, and does not hold: nothing of a stranger may run in it."""
 
 
+HIDDEN: Final = ".handover"
+"""A folder in the scratch root that is not shown to aria2: what lies there is for a library's server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """How to start the keeper. The arguments of bwrap go through a file: paths stay out of the process list."""
@@ -64,6 +68,7 @@ def command(
         *(_read_only([Path(bundle)]) if bundle and not _within(Path(bundle), (*_SYSTEM, Path("/etc/ssl"))) else ()),
         *("--ro-bind", str(Path(keeper.__file__).resolve()), _KEEPER),
         *("--bind", str(scratch), str(scratch)),
+        *(_covered(scratch / HIDDEN) if (scratch / HIDDEN).is_dir() else ()),
         *("--chdir", "/tmp"),
         *("--remount-ro", "/"),
     ]
@@ -99,6 +104,11 @@ def _system() -> Iterator[str]:
     for path in _TRUST:
         yield from ("--ro-bind-try", str(path), str(path))
     yield from ("--size", str(_ROOM), "--tmpfs", "/tmp")
+
+
+def _covered(folder: Path) -> Iterator[str]:
+    """An empty folder over one of ours."""
+    yield from ("--size", str(_ROOM), "--tmpfs", str(folder))
 
 
 def _outside(paths: Sequence[Path]) -> list[Path]:

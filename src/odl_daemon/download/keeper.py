@@ -4,7 +4,8 @@ It runs as `python -I -S keeper.py CONTROL LOCK` inside the sandbox, so it knows
 and LOCK are inherited descriptors: a SOCK_SEQPACKET socket to the daemon with one JSON object a packet, and a
 locked file that stays open in aria2c too, so that the lock lasts as long as anybody of the sandbox lives.
 
-    daemon  {"aria2c", "arguments", "conf", "folder", "alone"}   the order to start, first and once
+    daemon  {"aria2c", "arguments", "conf", "folder", "alone",   the order to start, first and once
+             "memory", "scratch", "identity"}
     keeper  {"listening": true, "proxy_port", "rpc_port"}        with the listening socket
     keeper  {"ready": true}                                      aria2 answers on its port
     daemon  {"sockets": 3}
@@ -63,13 +64,15 @@ def limit_ourselves() -> None:
 
 
 def keep(control: socket.socket, order: dict[str, Any]) -> None:
+    make_sure_of(order["scratch"], order["identity"])
     alone = bool(order["alone"])
     with open_door(alone) as door:
         rpc_port = RPC_PORT if alone else free_port()
         listening = {"listening": True, "proxy_port": door.getsockname()[1], "rpc_port": rpc_port}
         socket.send_fds(control, [packed(listening)], [door.fileno()])
     with written(order["conf"], order["folder"]) as conf:
-        child = start([order["aria2c"], f"--conf-path={conf}", f"--rpc-listen-port={rpc_port}", *order["arguments"]])
+        argv = [order["aria2c"], f"--conf-path={conf}", f"--rpc-listen-port={rpc_port}", *order["arguments"]]
+        child = start(argv, order["memory"])
         ended = os.pidfd_open(child)
         try:
             asked_to_end = wait_until_it_answers(control, ended, rpc_port)
@@ -81,6 +84,14 @@ def keep(control: socket.socket, order: dict[str, Any]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGKILL)
     tell(control, {"ended": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])})
+
+
+def make_sure_of(folder: str, identity: list[int]) -> None:
+    """Raises OSError if another folder was shown to us than the one that was meant: whoever can write beside it could
+    have put a link in its place at the last moment."""
+    found = Path(folder).stat()
+    if [found.st_dev, found.st_ino] != identity:
+        raise OSError("another folder lies in the place of the scratch folder")
 
 
 def open_door(alone: bool) -> socket.socket:
@@ -115,14 +126,15 @@ def written(conf: str, folder: str) -> Iterator[Path]:
         own.rmdir()
 
 
-def start(argv: list[str]) -> int:
-    """Starts aria2c, and returns its process id."""
+def start(argv: list[str], memory: int) -> int:
+    """Starts aria2c with so much memory at most, and returns its process id."""
     keeper = os.getpid()
     child = os.fork()
     if child:
         return child
     try:
         tie_to(keeper)
+        limit_memory(memory)
         os.execve(argv[0], argv, ENVIRONMENT)
     except OSError as error:
         os.write(2, f"cannot start {argv[0]}: {error}\n".encode())
@@ -140,6 +152,14 @@ def tie_to(keeper: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl")
     if os.getppid() != keeper:
         raise ProcessLookupError("the keeper died")
+
+
+def limit_memory(most: int) -> None:
+    """No more address space than these bytes: aria2c asks at once for all that the length of a file takes, and what it
+    does not get ends it, instead of keeping this whole host busy."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+    room = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
 
 
 def wait_until_it_answers(control: socket.socket, ended: int, rpc_port: int) -> bool:

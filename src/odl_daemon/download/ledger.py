@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from odl_daemon.download.rpc import Aria2Rpc, Call, RpcError
-from odl_daemon.download.transfer import State, Transfer
+from odl_daemon.download.transfer import Part, State, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,11 @@ class Ledger:
             self._doubtful[transfer.gid] = transfer
             self._bell.set()
 
+    async def over(self) -> None:
+        """Waits until all transfers that are here now are gone."""
+        for transfer in list(self._table.values()):
+            await transfer.gone.wait()
+
     def set_slots(self, slots: int) -> None:
         """How many transfers run at once; those above it finish."""
         self.slots = slots
@@ -76,13 +81,14 @@ class Ledger:
         return self.slots
 
     def bury(self, suspicious: bool) -> None:
-        """Nothing of the dead aria2 can touch a folder any longer: all its transfers are lost, or gone."""
+        """Nothing of the dead aria2 can touch a folder any longer: all its transfers are lost, or gone. `suspicious`:
+        it crashed or froze, and one of them may be the cause."""
+        if suspicious:
+            _give_parts(self._table.values())
         self._new.clear()
         self._doubtful.clear()
         self._finished.clear()
         for transfer in list(self._table.values()):
-            in_its_hands = transfer.state is State.RUNNING or (transfer.state is State.NEW and transfer.sent)
-            transfer.blamed = suspicious and in_its_hands and not transfer.fed
             transfer.ends(State.LOST)
             if transfer.closing:
                 self._let_go(transfer)
@@ -255,8 +261,21 @@ class Ledger:
             self._bell.set()
 
 
+def _give_parts(transfers: Iterable[Transfer]) -> None:
+    """Who is to blame for a crash: those that aria2 had in its hands and of which nothing new had come, for it is an
+    answer's head that kills; where there are none, all that it had in its hands."""
+    present = []
+    for transfer in transfers:
+        transfer.part = Part.PRESENT if transfer.in_hands else Part.BYSTANDER
+        if transfer.in_hands:
+            present.append(transfer)
+    for transfer in [each for each in present if not each.grew] or present:
+        transfer.part = Part.BLAMED
+
+
 def _add(transfer: Transfer) -> Call:
-    return Call("aria2.addUri", ([transfer.url], {"gid": transfer.gid, **transfer.options}))
+    position = (0,) if transfer.first else ()
+    return Call("aria2.addUri", ([transfer.url], {"gid": transfer.gid, **transfer.options}, *position))
 
 
 def _figures(item: Mapping[str, str]) -> tuple[int, int | None, int]:

@@ -26,14 +26,25 @@ class Leftovers:
 
 
 def look(folder: str) -> Leftovers:
-    """Blocks on the disk: call it in a thread. A folder that is not there is clean."""
+    """Blocks on the disk: call it in a thread. A folder that is not there is clean; what is none, a link to one
+    included, is not."""
     try:
-        with os.scandir(folder) as entries:
-            found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+        found = _entries(folder)
     except FileNotFoundError:
         return Leftovers()
+    except NotADirectoryError:
+        return Leftovers(clean=False)
     plain = {name: status.st_size for name, status in found.items() if stat.S_ISREG(status.st_mode)}
     controls = {name for name in plain if name.endswith(CONTROL) and name[: -len(CONTROL)] in plain}
     files = tuple(FetchedFile(name, size) for name, size in sorted(plain.items()) if name not in controls)
     alone = len(found) == 2 and len(files) == 1 and len(controls) == 1
     return Leftovers(files=files, begun=files[0].name if alone else "", clean=not found)
+
+
+def _entries(folder: str) -> dict[str, os.stat_result]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.scandir(handle) as entries:
+            return {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+    finally:
+        os.close(handle)

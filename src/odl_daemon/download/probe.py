@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import re
-import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin
 
 from odl_daemon.download.conf import AGENT
+from odl_daemon.download.exchange import Dial, exchange, usable
 from odl_daemon.guard.dial import Undialled
 
-HEADERS_LIMIT: Final = 64 * 1024
 REDIRECTS: Final = 5
 AFTER_LIMIT: Final = 3600.0
 
-Dial = Callable[[str, int, str], Awaitable[socket.socket]]
-"""Connects to (host, port, on whose behalf), or raises."""
+DIGITS: Final = 40
+"""Of a length: one that nobody can hold is still to be told from none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,12 @@ class Answer:
     """When it was changed last, in Unix seconds, if it tells."""
     headable: bool = True
     """It answers HEAD as it answers GET."""
+    url: str = ""
+    """Where the redirects led to."""
+    disposition: str = ""
+    """Its Content-Disposition, as it came."""
+    ranges: bool = False
+    """It says that a part of the file can be asked for."""
 
 
 class NoAnswer(Exception):
@@ -75,45 +79,13 @@ class Prober:
 
     async def _follow(self, method: str, url: str, who: str) -> Answer:
         for _ in range(REDIRECTS + 1):
-            parts = _usable(url)
-            status, headers = await self._exchange(method, parts, who)
+            parts = usable(url)
+            status, headers = await exchange(self._dial, self._tls, parts, who, _request(method, parts))
             target = headers.get("location", "")
             if status not in _REDIRECTS or not target:
-                return _read(status, headers)
+                return replace(_read(status, headers), url=url)
             url = urljoin(url, target)
         raise ValueError("too many redirects")
-
-    async def _exchange(self, method: str, parts: SplitResult, who: str) -> tuple[int, Mapping[str, str]]:
-        host = parts.hostname or ""
-        secure = parts.scheme == "https"
-        link = await self._dial(host, parts.port or (443 if secure else 80), who)
-        link.setblocking(False)
-        try:
-            reader, writer = await asyncio.open_connection(
-                sock=link,
-                ssl=self._tls if secure else None,
-                server_hostname=host if secure else None,
-                limit=HEADERS_LIMIT,
-            )
-        except BaseException:
-            link.close()
-            raise
-        try:
-            writer.write(_request(method, parts))
-            await writer.drain()
-            while True:
-                status, headers = _parse(await reader.readuntil(b"\r\n\r\n"))
-                if status >= 200:  # before that come hints, not the answer
-                    return status, headers
-        finally:
-            writer.transport.abort()  # whatever body comes is not wanted
-
-
-def _usable(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or _UNSENDABLE.search(url):
-        raise ValueError("not a link that can be asked")
-    return parts
 
 
 def _request(method: str, parts: SplitResult) -> bytes:
@@ -130,19 +102,6 @@ def _request(method: str, parts: SplitResult) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
-def _parse(head: bytes) -> tuple[int, Mapping[str, str]]:
-    first, *lines = head.decode("latin-1").split("\r\n")
-    found = re.match(r"HTTP/1\.[01] (\d{3})\b", first)
-    if found is None:
-        raise ValueError("not an answer in HTTP")
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers.setdefault(name.strip().lower(), value.strip())
-    return int(found[1]), headers
-
-
 def _read(status: int, headers: Mapping[str, str]) -> Answer:
     length = _length(status, headers)
     version = (headers.get("etag", ""), headers.get("last-modified", ""))
@@ -153,6 +112,8 @@ def _read(status: int, headers: Mapping[str, str]) -> Answer:
         length=length,
         after=seconds_to_wait(headers.get("retry-after", "")),
         modified=_moment(headers.get("last-modified", "")),
+        disposition=headers.get("content-disposition", ""),
+        ranges=status == 206 or headers.get("accept-ranges", "").lower() == "bytes",
     )
 
 
@@ -167,7 +128,7 @@ def _length(status: int, headers: Mapping[str, str]) -> int | None:
     text = headers.get("content-length", "")
     if status == 206:
         text = headers.get("content-range", "").rpartition("/")[2]
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= DIGITS else None
 
 
 def seconds_to_wait(text: str) -> float | None:
@@ -183,5 +144,4 @@ def seconds_to_wait(text: str) -> float | None:
 
 _HEAD_MISJUDGED: Final = frozenset({400, 403, 404, 405, 501})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_UNSENDABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _QUERY: Final = "/%:@!$&'()*+,;=~?"

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 from collections import deque
@@ -16,12 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from odl_daemon.download.conf import memory_for
 from odl_daemon.download.control import Control
 from odl_daemon.download.isolation import Breach, Command, Isolation, SandboxTrouble, command, hint_for
 from odl_daemon.download.lines import Lines
 from odl_daemon.download.lock import locked
 
-__all__ = ["Breach", "Death", "Isolation", "Sandbox", "SandboxTrouble", "try_sandbox"]
+__all__ = [
+    "Breach",
+    "Death",
+    "Isolation",
+    "Sandbox",
+    "SandboxTrouble",
+    "try_sandbox",
+    "until_the_earlier_one_is_dead",
+]
 
 OLD_ONE_LIMIT: Final = 10.0
 """Seconds to wait until a sandbox of an earlier daemon is dead."""
@@ -68,17 +78,20 @@ class Sandbox:
         isolation: Isolation,
         arguments: Sequence[str],
         conf: str,
+        memory: int,
         lock: Path,
         heard: Callable[[str], None],
         ca_bundle: str = "",
     ) -> AsyncIterator[Sandbox]:
         """Starts aria2 and yields once it answers on its port; on leaving all of it is dead.
 
+        `scratch` is the folder that it may write to, and must not be a link.
         `arguments` and `conf` come before and after what the keeper says itself: the conf's path and the port.
+        `memory`: bytes that aria2 may have, at most.
         `heard` gets every line of aria2's. `lock` is held by the sandbox's processes: one of an earlier daemon is
         waited for. `ca_bundle` is shown to aria2 at its own path. Raises SandboxTrouble.
         """
-        program = _found(aria2c)
+        program, identity = _found(aria2c), _identity(scratch)
         said: deque[str] = deque(maxlen=5)
 
         def listen(line: str) -> None:
@@ -87,7 +100,7 @@ class Sandbox:
 
         sandbox = await cls._spawned(scratch, program, isolation, lock, listen, ca_bundle)
         try:
-            await sandbox._begin(program, isolation, arguments, conf, said)
+            await sandbox._begin(program, isolation, arguments, conf, memory, identity, said)
             yield sandbox
         finally:
             try:
@@ -100,14 +113,8 @@ class Sandbox:
         cls, scratch: Path, program: Path, isolation: Isolation, lock: Path, heard: Callable[[str], None], bundle: str
     ) -> Sandbox:
         """Starts the keeper, with the lock in its hands."""
-        try:
-            async with locked(lock, OLD_ONE_LIMIT) as lock_fd:
-                return cls._spawn(scratch, program, isolation, lock_fd, heard, bundle)
-        except TimeoutError as error:
-            hint = f"another daemon uses this state directory, or `fuser -v {lock}` names who is left: end it"
-            raise SandboxTrouble(f"an earlier aria2 still runs after {OLD_ONE_LIMIT:.0f} s", hint) from error
-        except OSError as error:
-            raise SandboxTrouble(f"the sandbox of aria2 cannot be started: {error}") from error
+        async with _locked(lock) as lock_fd:
+            return cls._spawn(scratch, program, isolation, lock_fd, heard, bundle)
 
     @classmethod
     def _spawn(
@@ -181,7 +188,14 @@ class Sandbox:
     # --- its beginning and its end --------------------------------------------------------------------------
 
     async def _begin(
-        self, program: Path, isolation: Isolation, arguments: Sequence[str], conf: str, said: Sequence[str]
+        self,
+        program: Path,
+        isolation: Isolation,
+        arguments: Sequence[str],
+        conf: str,
+        memory: int,
+        identity: list[int],
+        said: Sequence[str],
     ) -> None:
         alone = isolation is Isolation.NAMESPACE
         order = {
@@ -190,6 +204,9 @@ class Sandbox:
             "conf": conf,
             "folder": "/tmp" if alone else tempfile.gettempdir(),
             "alone": alone,
+            "memory": memory,
+            "scratch": self.scratch,
+            "identity": identity,
         }
         try:
             async with asyncio.timeout(START_LIMIT):
@@ -224,6 +241,35 @@ class Sandbox:
         self._control.close()
         if self._lines.over.is_set():
             self._running.wait()  # it let go of its output by exiting: this takes microseconds
+
+
+async def until_the_earlier_one_is_dead(lock: Path) -> None:
+    """Waits for the end of a sandbox that an earlier daemon had under this lock. Raises SandboxTrouble."""
+    async with _locked(lock):
+        pass
+
+
+def _identity(folder: Path) -> list[int]:
+    """Device and inode of a folder; another aria2 may be able to put something else there at any moment."""
+    try:
+        found = folder.lstat()
+    except OSError as error:
+        raise SandboxTrouble(f"the scratch folder cannot be used: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise SandboxTrouble("what lies in the place of the scratch folder is no folder")
+    return [found.st_dev, found.st_ino]
+
+
+@asynccontextmanager
+async def _locked(lock: Path) -> AsyncIterator[int]:
+    try:
+        async with locked(lock, OLD_ONE_LIMIT) as lock_fd:
+            yield lock_fd
+    except TimeoutError as error:
+        hint = f"another daemon uses this state directory, or `fuser -v {lock}` names who is left: end it"
+        raise SandboxTrouble(f"an earlier aria2 still runs after {OLD_ONE_LIMIT:.0f} s", hint) from error
+    except OSError as error:
+        raise SandboxTrouble(f"the sandbox of aria2 cannot be started: {error}") from error
 
 
 def _found(aria2c: str) -> Path:
@@ -267,6 +313,7 @@ async def try_sandbox(*, aria2c: str, isolation: Isolation) -> str | None:
                 isolation=isolation,
                 arguments=(),
                 conf=f"enable-rpc=true\nrpc-secret={os.urandom(16).hex()}\nquiet=true\n",
+                memory=memory_for(1),
                 lock=Path(folder) / "lock",
                 heard=lambda line: None,
             ):

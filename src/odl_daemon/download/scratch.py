@@ -98,8 +98,11 @@ def _removed_empty(path: Path) -> bool:
 
 
 def empty(folder: Path) -> None:
-    """Deletes everything in `folder`, and leaves the folder."""
-    _flatten(folder)
+    """Deletes everything in `folder`, and leaves the folder; something else in its place goes altogether."""
+    if _is_directory(folder):
+        _flatten(folder)
+    else:
+        folder.unlink(missing_ok=True)
 
 
 def _flatten(top: Path) -> None:

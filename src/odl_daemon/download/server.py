@@ -1,4 +1,4 @@
-"""The one aria2 in its sandbox: started, watched, and replaced when it dies."""
+"""An aria2 in its sandbox: started, watched, and replaced when it dies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from odl_daemon.download.conf import ARGUMENTS, Conf, misheard
+from odl_daemon.download.conf import ARGUMENTS, Conf, memory_for, misheard
 from odl_daemon.download.ledger import Ledger
 from odl_daemon.download.rpc import Aria2Rpc, Gone, RpcError, Silent
 from odl_daemon.download.sandbox import Breach, Isolation, Sandbox, SandboxTrouble
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 WALLS_EVERY = 300.0
 """Seconds between two tests of the sandbox's walls."""
+
+FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0
+"""Seconds from the death of an aria2 to its successor: they grow while none of them comes up."""
 
 HEARING = 0.5
 """Seconds that a cancelled task gets to end before it is cancelled once more."""
@@ -49,9 +52,11 @@ class Aria2Server:
         ca_bundle: str = "",
         answer_limit: float = 10.0,
         autosave: int = 1,
+        called: str = "aria2",
     ) -> None:
         """`stall_limit`: seconds without a byte before a transfer is marked as stalled. `answer_limit`: seconds
         before an aria2 that does not answer is killed. `autosave`: seconds between two saves of partial files.
+        `called`: what the log names it.
         `heard` gets each line that aria2 writes; `last_words` returns the latest of them, for a warning."""
         self._scratch = scratch
         self._aria2c = aria2c
@@ -64,8 +69,11 @@ class Aria2Server:
         self._ca_bundle = ca_bundle
         self._answer_limit = answer_limit
         self._autosave = autosave
+        self._called = called
         self.transfers = Ledger(slots=slots, stall_limit=stall_limit)
         self._up = asyncio.Event()
+        self.respawns = 0
+        """How often it had to be started anew."""
         self._proxy_port = 0
         self._unanswered = False
         self._distrusted = ""
@@ -102,22 +110,24 @@ class Aria2Server:
     async def run(self) -> None:
         """Keeps an aria2 running, for ever. Raises SandboxTrouble if the very first one cannot be started, and Breach
         whenever a sandbox does not hold."""
-        pause, lived = 0.1, False
+        pause, lived = FIRST_PAUSE, False
         while True:
-            began = _now()
             try:
-                await self._one_life()
+                served = await self._one_life()
                 lived = True
+                self.respawns += 1
             except SandboxTrouble as trouble:
                 if not lived or isinstance(trouble, Breach):
                     raise
+                served = False
                 log.error("%s; trying again in %.1f s", trouble, pause)
-            if _now() - began > 60:
-                pause = 0.1
+            if served:  # it works; who brings it down is dealt with elsewhere, and nobody else shall wait for that
+                pause = FIRST_PAUSE
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 10.0)
+            pause = min(pause * 2, LAST_PAUSE)
 
-    async def _one_life(self) -> None:
+    async def _one_life(self) -> bool:
+        """Returns whether it ever was up."""
         secret = secrets.token_hex(32)
         conf = Conf(
             secret=secret,
@@ -134,6 +144,7 @@ class Aria2Server:
                 isolation=self._isolation,
                 arguments=ARGUMENTS,
                 conf=conf.text(),
+                memory=memory_for(conf.slots),
                 lock=self._lock,
                 heard=self._heard,
                 ca_bundle=self._ca_bundle,
@@ -141,8 +152,10 @@ class Aria2Server:
                 self._proxy_port = sandbox.proxy_port
                 suspicious = await self._until_death(sandbox, secret)
         finally:
+            served = self._up.is_set()
             self._up.clear()
             self.transfers.bury(suspicious)
+        return served
 
     async def _until_death(self, sandbox: Sandbox, secret: str) -> bool:
         """Serves until aria2 is dead; returns whether that may be the fault of what it was doing.
@@ -155,13 +168,17 @@ class Aria2Server:
                 group.create_task(self._serve_proxy(sandbox.listener), name="egress proxy of aria2"),
                 group.create_task(self._talk(sandbox, secret), name="talk with aria2"),
             ]
-            death = await sandbox.ended()
-            await _ended(others)
+            try:
+                death = await sandbox.ended()
+            finally:
+                await ended(others)
         if self._breach:
             raise Breach(self._breach, "the daemon does not work like this; is it a changed bwrap or kernel?")
         if self._distrusted:
-            raise SandboxTrouble(f"aria2 does not keep to its settings: {self._distrusted}", "is it a changed aria2c?")
-        log.warning("aria2 is gone (%s) and will be started anew; its last words: %s", death, self._quoted())
+            raise SandboxTrouble(
+                f"{self._called} does not keep to its settings: {self._distrusted}", "a changed aria2c?"
+            )
+        log.warning("%s is gone (%s); its last words: %s", self._called, death, self._quoted())
         return self._unanswered or death.signal != signal.SIGKILL
 
     def _quoted(self) -> str:
@@ -233,16 +250,23 @@ class Aria2Server:
         await self._test_the_walls(rpc, sandbox)
         await self.transfers.reconcile(rpc)
         self._up.set()
-        log.info("aria2 is up")
+        log.info("%s is up", self._called)
 
 
-async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancels until it is heard: a TaskGroup before Python 3.13 loses a cancellation that comes in the moment when one
-    of its children fails, and the death of aria2 is such a moment (cpython issue 116720)."""
+    of its children fails, and the death of aria2 is such a moment (cpython issue 116720). For that reason it goes on
+    when it is cancelled itself meanwhile: a TaskGroup around it would cancel only once."""
+    cancelled = None
     while going := [task for task in tasks if not task.done()]:
         for task in going:
             task.cancel()
-        await asyncio.wait(going, timeout=HEARING)
+        try:
+            await asyncio.wait(going, timeout=HEARING)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 class _Breached(Exception):
@@ -251,7 +275,3 @@ class _Breached(Exception):
 
 class _Distrusted(Exception):
     """aria2 says that options are not as we set them."""
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

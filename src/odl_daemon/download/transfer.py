@@ -22,6 +22,15 @@ class State(Enum):
     LOST = "it went down with aria2, or aria2 knows nothing of it: it may be added anew"
 
 
+class Part(Enum):
+    """What part a transfer had in the end of its aria2."""
+
+    NONE = "none: aria2 lives, or somebody else has killed it"
+    BYSTANDER = "aria2 crashed or froze while this one was in line"
+    PRESENT = "aria2 crashed or froze while it fetched this one"
+    BLAMED = "the same, and this one may well be the cause"
+
+
 ENDED = frozenset({State.COMPLETE, State.FAILED, State.REFUSED, State.LOST})
 
 
@@ -32,11 +41,17 @@ class Transfer:
     while it is still to be removed.
     """
 
-    def __init__(self, gid: str, url: str, options: Mapping[str, str], *, resumed: bool = False) -> None:
+    def __init__(
+        self, gid: str, url: str, options: Mapping[str, str], *, resumed: bool = False, earlier: int = 0
+    ) -> None:
+        """`resumed`: it continues a file. `earlier`: bytes that were here when an aria2 died over this task."""
         self.gid = gid
         self.url = url
         self.options = options
+        self.first = False
+        """Its owner has nothing else in aria2's hands: it goes before everything that stands in line."""
         self.resumed = resumed
+        self.earlier = earlier
         self.state = State.NEW
         self.sent = False
         """aria2 may know of it."""
@@ -49,8 +64,7 @@ class Transfer:
         self.moved = 0.0
         """When the last new byte came, on the loop's clock."""
         self.stalled = False
-        self.blamed = False
-        """It was in aria2's hands, without a new byte so far, when aria2 crashed or froze."""
+        self.part = Part.NONE
         self.fed = False
         """New bytes came."""
         self.code = 0
@@ -60,6 +74,16 @@ class Transfer:
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def in_hands(self) -> bool:
+        """aria2 is at work on it, or on the message that hands it over."""
+        return self.state is State.RUNNING or (self.state is State.NEW and self.sent)
+
+    @property
+    def grew(self) -> bool:
+        """It is further than its task was at any earlier death of an aria2."""
+        return self.done > self.earlier
 
     def progress(self, validator: str = "") -> Progress:
         return Progress(done=self.done, total=self.total, speed=self.speed, validator=validator)

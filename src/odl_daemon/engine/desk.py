@@ -13,6 +13,7 @@ from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
 from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
+from odl_daemon.engine.preflight import Preflight
 from odl_daemon.model.lifecycle import grants
 from odl_daemon.model.shares import Share, Used
 from odl_daemon.model.task import Phase, Task, Wish
@@ -73,6 +74,7 @@ class Desk:
         allowance: Allowance,
         keyring: Keyring,
         obstacle: Callable[[], Obstacle | None],
+        preflight: Preflight | None = None,
         rival: Callable[[], str] = lambda: "",
         away: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -82,6 +84,8 @@ class Desk:
         self.clock = clock
         self._allowance = allowance
         self._obstacle = obstacle
+        self.preflight = preflight
+        """Looks at links before they are handed over; None where no daemon runs."""
         self.keyring = keyring
         """Makes, knows and takes back the keys of users."""
         self._counting = asyncio.Lock()
@@ -136,6 +140,15 @@ class Desk:
     async def tasks(self, which: Filter, limit: int, before: int | None = None) -> list[Task]:
         """The newest first, with live progress where this daemon works on them."""
         return [self.news.overlaid(task) for task in await self._store.tasks(which, limit, before)]
+
+    async def moved(self, since: int, seconds: float) -> int:
+        """Returns as soon as a task has moved that this daemon knows of, or after so many seconds; the number is for
+        the next time. 0 has seen nothing yet."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.news.moved(since)
+        except TimeoutError:
+            return since
 
     async def why(self, task_id: int) -> str:
         """The rule that a task waits for, as a sentence. Raises NoTask."""

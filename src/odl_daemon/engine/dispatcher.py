@@ -84,6 +84,8 @@ class Dispatcher:
         self._stopping = False
         self._work = True
         """Something may be waiting for a claim."""
+        self._rung = False
+        """Something was handed over just now: whoever asks for little is not kept for a full hand of tasks."""
         self._next_pulse = self._next_poll = self._next_sweep = 0.0
         self._host_pause_until = 0.0
         self._host_pause_reason = ""
@@ -163,7 +165,7 @@ class Dispatcher:
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP
             await self._janitor.sweep(self._runs)
-        self._work = self._work or work or polling
+        self._work, self._rung = self._work or work or polling, work
         await self._claim()
 
     def _until_next(self) -> float:
@@ -285,7 +287,7 @@ class Dispatcher:
         that wait for their commit."""
         in_line = sum(1 for run in self._runs.values() if run.task.phase is not Phase.COMMITTING)
         room = min(self.slots + self._ahead() - in_line, 8 * self.slots - len(self._runs))
-        return room if in_line < self.slots or room >= self.slots else 0
+        return room if in_line < self.slots or room >= self.slots or self._rung else 0
 
     def _ahead(self) -> int:
         """How many tasks ended in the last second, up to four times the slots."""

@@ -82,7 +82,7 @@ class Endings:
     def after(self, trouble: Trouble, run: Run) -> Ending:
         """The ending of an attempt that failed: another one later, or none."""
         fetching = run.task.phase is not Phase.COMMITTING
-        gained = fetching and run.progress.done > run.before
+        gained = fetching and run.progress.done > run.before and trouble.remedy is not Remedy.WIPE
         if trouble.remedy is Remedy.WAIT:
             return self._put_back(trouble, _kept(run))
         strikes = 1 if gained else run.task.strikes + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ class News:
         self._live: dict[int, Task] = {}
         """The tasks in our hands, with their newest figures."""
         self._listeners: list[Heard] = []
+        self._moves = 0
+        self._moved = asyncio.Event()
+        self._awaited = False
 
     def publish(self, task: Task) -> None:
         """Tells of a task that has changed its phase, now that the table has it."""
@@ -72,6 +76,18 @@ class News:
         finally:
             self._listeners.remove(heard)
 
+    async def moved(self, since: int) -> int:
+        """Returns as soon as more was told than `since`, an earlier answer: a number that only grows."""
+        while self._moves == since:
+            self._awaited = True
+            await self._moved.wait()
+        return self._moves
+
     def _tell(self, task: Task) -> None:
+        self._moves += 1
+        if self._awaited:
+            self._awaited = False
+            self._moved.set()
+            self._moved = asyncio.Event()
         for heard in self._listeners:
             heard(task)

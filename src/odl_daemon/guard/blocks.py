@@ -51,10 +51,13 @@ class BlockLog:
         self._clock = clock
         self._waiting: deque[Block] = deque()
         self._lost = 0
+        self.count = 0
+        """Blocks since the start."""
         self._bell = asyncio.Event()
 
     def note(self, blocked: Blocked, who: str) -> None:
         """guard.dial.Heard."""
+        self.count += 1
         if len(self._waiting) >= WAITING:
             self._lost += 1
             return

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+NO_TASK = 0
+"""Stands for a look at a link that is no task yet."""
+
 
 class Guest(NamedTuple):
     """Whom a connection is for."""
@@ -40,7 +43,7 @@ class Guests:
         tasks = self._here.get(who, {})
         asking = [task for task, (_, named) in tasks.items() if named == host.lower()] or list(tasks)
         owners = {owner for owner, _ in tasks.values()}
-        return Guest(", ".join(sorted(owners)), asking[0] if len(asking) == 1 else None)
+        return Guest(", ".join(sorted(owners)), (asking[0] or None) if len(asking) == 1 else None)
 
 
 def address_of(owner: str) -> str:

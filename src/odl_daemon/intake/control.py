@@ -46,10 +46,13 @@ class ControlDoor:
         self._desk = desk
         self._path = path
         self._room = asyncio.Semaphore(MOST_GUESTS)
+        self.open = asyncio.Event()
+        """Clients find it."""
 
     async def serve(self) -> None:
         """For ever. Raises OSError if the socket cannot be made; the state folder must be ours alone."""
         with _listening(self._path) as listener:
+            self.open.set()
             async with asyncio.TaskGroup() as guests:
                 while True:
                     await self._room.acquire()

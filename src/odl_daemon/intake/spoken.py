@@ -10,6 +10,7 @@
     {"do": "token_make", "owner", "admin", "once", "name", "days"}   -> {"token", "id", "owner", ...}
     {"do": "tokens"}                                   -> [{"id", "kind", "owner", "admin", "name", ...}, ...]
     {"do": "token_revoke", "ids": [...], "owner"}      -> the ids of those that there were
+    {"do": "wait", "since": 0, "seconds": 2}           -> a number for the next `since`, once something has moved
     {"do": "rival"}                                    -> a sentence, "" if nobody else works on the table
     {"do": "ping"}                                     -> "pong"
 
@@ -36,6 +37,9 @@ E = TypeVar("E", bound=Enum)
 
 MOST: Final = 1000
 """Requests, ids or tasks in one message."""
+
+LONGEST_WAIT: Final = 30
+"""Seconds until whoever waits for a move hears that there was none."""
 
 LONGEST_OWNER: Final = 255
 LONGEST_LIBRARY: Final = 36
@@ -97,6 +101,8 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
         case "token_revoke":
             ids = [each for each in _list(asked, "ids") if isinstance(each, str)]
             return await desk.keyring.revoke(ids, _text(asked, "owner"))
+        case "wait":
+            return await desk.moved(_count(asked, "since"), min(_count(asked, "seconds"), LONGEST_WAIT))
         case "rival":
             return desk.rival()
         case "ping":
@@ -204,6 +210,11 @@ def _whole(words: object, key: str) -> int:
     if not isinstance(words, int) or isinstance(words, bool) or not 0 < words < 1 << 63:
         raise Senseless(f"{key}: expected a whole number above 0")
     return words
+
+
+def _count(asked: dict[str, object], key: str) -> int:
+    words = asked.get(key)
+    return 0 if words == 0 else _whole(words, key)
 
 
 def _text(asked: dict[str, object], key: str) -> str:

@@ -7,21 +7,31 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from odl_daemon.library.placing import parent
+
+HANDOVER: Final = ".handover"
+"""A folder in the scratch root: what lies there is for the server, and nobody in aria2's sandbox sees it."""
 
 _NO_FILE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """What the kernel says where nothing lies, or a link, or a socket."""
 
 
+def name_for_server(scratch: str, status: os.stat_result) -> str:
+    """The name, in the folder HANDOVER beside the tasks' folders, by which a server gets this file."""
+    return f"{Path(scratch).name}-{status.st_ino}"
+
+
 @contextmanager
 def opened(scratch: str, source: str, size: int) -> Iterator[BinaryIO | None]:
-    """The file to read; None if no plain file of this size lies there that has no second name. Raises OSError."""
+    """The file to read; None if no plain file of this size lies there that has no second name, but for the one that a
+    server knows it by. Raises OSError."""
     handle = _handle(scratch, source)
     if handle is None:
         yield None
-    elif not _is_ours_alone(handle, size):
+    elif not _is_ours_alone(handle, scratch, size):
         os.close(handle)
         yield None
     else:
@@ -43,6 +53,17 @@ def _handle(scratch: str, source: str) -> int | None:
         return None
 
 
-def _is_ours_alone(handle: int, size: int) -> bool:
+def _is_ours_alone(handle: int, scratch: str, size: int) -> bool:
     status = os.fstat(handle)
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_size == size
+    names = status.st_nlink
+    if names == 2 and _is_handed_over(scratch, status):
+        names = 1
+    return stat.S_ISREG(status.st_mode) and names == 1 and status.st_size == size
+
+
+def _is_handed_over(scratch: str, status: os.stat_result) -> bool:
+    path = Path(scratch).parent / HANDOVER / name_for_server(scratch, status)
+    try:
+        return os.path.samestat(path.lstat(), status)
+    except FileNotFoundError:
+        return False

@@ -11,6 +11,10 @@ from typing import Final
 LONGEST: Final = 16 << 20
 """Bytes of the file."""
 
+_CREDENTIAL: Final = (0, 0, 0o440)
+"""Owner, group and mode of a credential of systemd: an access list admits the service's user, and the list's mask shows
+as a right of the group."""
+
 _LINE: Final = re.compile(
     r"""
     (?: "(?P<quoted>[^"\s]+)" | '(?P<quoted_once>[^'\s]+)' | (?P<bare>[^\s"'\#=:][^\s"\#=:]*) )
@@ -77,7 +81,7 @@ class Tokens:
             raise TokensTrouble(f"{self._file} is no plain file: see [library] tokens_file")
         if status.st_uid not in (os.geteuid(), 0):
             raise TokensTrouble(f"{self._file} belongs to another user: it holds keys, so give it to the daemon's user")
-        if status.st_mode & 0o077:
+        if status.st_mode & 0o077 and (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) != _CREDENTIAL:
             raise TokensTrouble(f"{self._file} can be read by others: it holds keys, so chmod 600 it")
         if status.st_size > LONGEST:
             raise TokensTrouble(f"{self._file} is too long for a file of tokens")

@@ -47,7 +47,7 @@ def parse(text: str) -> Source:
 
     Stricter than browsers on purpose, because other programs read the same text after us and some read it
     differently: no white space or control characters inside, no backslash, one `@` at most (RFC 3986 allows no
-    more), and an IPv4 address only as four plain numbers.
+    more), no password without a name (aria2 reads no link in that), and an IPv4 address only as four plain numbers.
     """
     link = text.strip()
     _refuse_nonsense(link)
@@ -59,8 +59,10 @@ def parse(text: str) -> Source:
     login, _, place = parts.netloc.rpartition("@")
     if "@" in login:
         raise Unusable(f"{_quoted(link)} has more than one '@' before its path: write it as %40")
+    if login.startswith(":"):
+        raise Unusable(f"{_quoted(link)} has a password and no name before it")
     host, port = _host_and_port(place, link)
-    source = _source(scheme, f"{_escaped(login)}@" if login else "", host, port, parts)
+    source = _source(scheme, f"{quote(login, safe=_IN_A_LOGIN)}@" if login else "", host, port, parts)
     if len(source.url) > LONGEST:
         raise Unusable(f"{_quoted(link)} is too long when it is written with %XX: at most {LONGEST:,} characters")
     return source
@@ -178,6 +180,10 @@ def _source(scheme: str, login: str, host: str, port: str, parts: SplitResult) -
 def _escaped(text: str) -> str:
     """What is not ASCII, or not allowed in a link, as %XX; what is escaped already stays."""
     return quote(text, safe="%/:=&?~#+!$,;'@()*[]-._")
+
+
+_IN_A_LOGIN = "%:!$&'()*+,;=-._~"
+"""What may stand in a login as it is (RFC 3986, 3.2.1). A bracket there would be the host's for some parsers."""
 
 
 # --- a link in a sentence

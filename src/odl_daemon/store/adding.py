@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from odl_daemon.model.lifecycle import SHOWN_AS
+from odl_daemon.model.lifecycle import SHOWN_AS, Event, advance
 from odl_daemon.model.task import Phase, Task
 from odl_daemon.ports import Request
 from odl_daemon.store.connection import Lanes
 from odl_daemon.store.plain import PLAINER, percent_encoded
-from odl_daemon.store.rows import SHARED, micros, shared_row, side_values
+from odl_daemon.store.rows import SHARED, SharedRow, micros, shared_row, side_values
 from odl_daemon.store.schema import TABLE
 from odl_daemon.store.session import Fault, Session, SqlValue, Values, number_of
 
@@ -83,31 +83,33 @@ class _Addition:
             "owner": request.owner,
             "timestamp": f"{self._at:%Y-%m-%d %H:%M:%S}",
             "size": 0,
-            "status": int(SHOWN_AS[Phase.WAITING]),
-            "comment": "",
+            "status": int(SHOWN_AS[Phase.PAUSED if request.paused else Phase.WAITING]),
+            "comment": _PAUSED if request.paused else "",
         }
         return row
 
     async def _read_back(self, sql: Session, ids: Sequence[int]) -> list[Task]:
         """The tasks as the table holds them: a column may have changed what it was given."""
         found = {number_of(row[0]): shared_row(row) for row in await sql.rows(_WRITTEN, ids=ids)}
-        return [
-            Task(
-                id=number,
-                owner=found[number].owner,
-                library=found[number].library,
-                path=found[number].path,
-                url=found[number].url,
-                created=self._at,
-                changed=self._at,
-                kind=request.kind,
-                target=request.path,
-                name=request.name,
-                mark=found[number].mark,
-                mkdir=request.mkdir,
-            )
-            for number, request in zip(ids, self._requests, strict=True)
-        ]
+        return [self._task(found[number], request) for number, request in zip(ids, self._requests, strict=True)]
+
+    def _task(self, row: SharedRow, request: Request) -> Task:
+        task = Task(
+            id=row.id,
+            owner=row.owner,
+            library=row.library,
+            path=row.path,
+            url=row.url,
+            created=self._at,
+            changed=self._at,
+            kind=request.kind,
+            target=request.path,
+            name=request.name,
+            mark=row.mark,
+            mkdir=request.mkdir,
+        )
+        return advance(task, Event.PAUSED, at=self._at, comment=_PAUSED) if request.paused else task
 
 
+_PAUSED: Final = str(Event.PAUSED)
 _WRITTEN: Final = f"SELECT {SHARED} FROM {TABLE} r WHERE r.odr_id IN (:ids)"

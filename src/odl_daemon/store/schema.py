@@ -114,7 +114,13 @@ async def _keys(sql: Session, dialect: str) -> None:
     await _make(sql, "odl_key", _KEY[dialect])
 
 
-STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_our_tables, _usage, _keys)
+async def _outbox(sql: Session, dialect: str) -> None:
+    await _make(sql, "odl_outbox", _OUTBOX[dialect])
+    if dialect == "sqlite":
+        await sql.run("CREATE INDEX IF NOT EXISTS odl_outbox_due ON odl_outbox (due)")
+
+
+STEPS: Final[tuple[Callable[[Session, str], Awaitable[None]], ...]] = (_our_tables, _usage, _keys, _outbox)
 """Each brings the tables one version further; what is released is never changed, only followed by another.
 Every step can be taken again after a crash in its middle: MySQL commits each of its statements by itself."""
 
@@ -216,6 +222,19 @@ _KEY_COLUMNS: Final = """
     expires BIGINT NOT NULL"""
 
 _KEY: Final = {"mysql": f"({_KEY_COLUMNS}) {_OURS}", "sqlite": f"({_KEY_COLUMNS})"}
+
+_OUTBOX_COLUMNS: Final = """
+    id VARCHAR(64) NOT NULL PRIMARY KEY,
+    url TEXT NOT NULL,
+    body MEDIUMTEXT NOT NULL,
+    written BIGINT NOT NULL,
+    due BIGINT NOT NULL,
+    tries INT NOT NULL"""
+
+_OUTBOX: Final = {
+    "mysql": f"({_OUTBOX_COLUMNS}, INDEX odl_outbox_due (due)) {_OURS}",
+    "sqlite": f"({_OUTBOX_COLUMNS})",
+}
 
 _TASK: Final = {
     "mysql": "(odr_id BIGINT NOT NULL PRIMARY KEY,"

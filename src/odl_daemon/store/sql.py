@@ -11,7 +11,7 @@ from typing import Self
 from odl_daemon.model.shares import NO_LIMITS, Shares, Used
 from odl_daemon.model.task import Phase, Status, Task, Wish
 from odl_daemon.ports import Beat, Filter, Held, Request, Row, StoreAway, Taken
-from odl_daemon.store.about import About, about
+from odl_daemon.store.about import About, about, latency
 from odl_daemon.store.adding import Adding
 from odl_daemon.store.address import BadAddress, parse
 from odl_daemon.store.claims import Claims
@@ -21,6 +21,7 @@ from odl_daemon.store.keys import Keys
 from odl_daemon.store.leases import Leases
 from odl_daemon.store.listing import Listing
 from odl_daemon.store.locks import Locks
+from odl_daemon.store.outbox import SqlOutbox
 from odl_daemon.store.schema import prepare
 from odl_daemon.store.strangers import Strangers
 from odl_daemon.store.usage import Usage
@@ -54,6 +55,8 @@ class SqlStore:
         self._journal = Journal(self._lanes)
         self._locks = Locks(self._lanes)
         self._usage = Usage(self._lanes)
+        self.outbox = SqlOutbox(self._lanes)
+        """ports.Outbox."""
         self.keys = Keys(self._lanes)
         """ports.KeyStore."""
         self._open = AsyncExitStack()
@@ -78,6 +81,10 @@ class SqlStore:
     async def about(self) -> About:
         """What the database is."""
         return await about(self._lanes)
+
+    async def latency(self) -> float:
+        """Seconds that the database takes to answer."""
+        return await latency(self._lanes)
 
     # --- for the doors
 

@@ -38,18 +38,18 @@ class SeafServer:
         self._folder = folder
         self._threads = threads
         self._child: Child | None = None
-        self._port = 0
-        self._web_port = 0
+        self.upload_port = 0
+        self.web_port = 0
 
     @property
     def file_server(self) -> str:
         """The URL of its file server, the same after a restart."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.upload_port}"
 
     @property
     def seahub(self) -> str:
         """The URL of its web site, the same after a restart."""
-        return f"http://127.0.0.1:{self._web_port}"
+        return f"http://127.0.0.1:{self.web_port}"
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -71,15 +71,14 @@ class SeafServer:
         self._control.unlink(missing_ok=True)
         with (
             socket.socket(socket.AF_UNIX) as listener,
-            listening(self._port) as uploads,
-            listening(self._web_port) as site,
+            listening(self.upload_port) as uploads,
+            listening(self.web_port) as site,
         ):
-            self._port, self._web_port = port_of(uploads), port_of(site)
+            self.upload_port, self.web_port = port_of(uploads), port_of(site)
             listener.bind(str(self._control))
             listener.listen()
             argv = [
-                *(sys.executable, "-m", "tests.servers.seafile", "--version", self.version),
-                *("--socket", str(self.socket), "--data", str(self._folder / "data")),
+                *(*self._program(), "--version", self.version),
                 *("--threads", str(self._threads), "--control-fd", str(listener.fileno())),
                 *("--file-server-fd", str(uploads.fileno()), "--web-fd", str(site.fileno())),
             ]
@@ -87,6 +86,11 @@ class SeafServer:
             fds = [listener.fileno(), uploads.fileno(), site.fileno()]
             self._child = Child(argv, output=self._folder / "output", env=env, pass_fds=fds)
         await self._ask("ready")
+
+    def _program(self) -> list[str]:
+        """What runs it, and with which paths."""
+        paths = ["--socket", str(self.socket), "--data", str(self._folder / "data")]
+        return [sys.executable, "-m", "tests.servers.seafile", *paths]
 
     async def die(self) -> None:
         """kill -9: calls under way end without an answer, messages in its channels are lost, its socket file stays."""

@@ -37,26 +37,24 @@ class Doorman:
     async def visitor(self, request: web.Request) -> Visitor:
         """Who sends this request. Raises Trouble if nobody known does."""
         token = _token(request)
-        if token is not None:
-            principal = await self.recognise(token)
-            return Visitor(principal, by_cookie=False) if principal else _nobody()
-        principal = await self.keyring.recognise(request.cookies.get(COOKIE, ""), KeyKind.SESSION)
-        if principal is None and self._accounts is not None:
-            try:
-                principal = await self._accounts.by_cookies(request.cookies)
-            except AccountsAway as trouble:
-                raise away(str(trouble)) from trouble
-        return Visitor(self.with_role(principal), by_cookie=True) if principal else _nobody()
+        try:
+            principal = await (self._by_cookies(request) if token is None else self.recognise(token))
+        except AccountsAway as trouble:
+            raise away(str(trouble)) from trouble
+        return Visitor(principal, by_cookie=token is None) if principal else _nobody()
 
     async def recognise(self, token: str) -> Principal | None:
-        """Whose token this is: ours, or of the Seafile server. Raises Trouble if that cannot be told now."""
+        """Whose token this is: ours, or of the Seafile server. Raises AccountsAway if that cannot be told now."""
         if token.startswith(PREFIX) or self._accounts is None or not token:
             principal = await self.keyring.recognise(token, KeyKind.TOKEN)
         else:
-            try:
-                principal = await self._accounts.by_token(token)
-            except AccountsAway as trouble:
-                raise away(str(trouble)) from trouble
+            principal = await self._accounts.by_token(token)
+        return self.with_role(principal) if principal else None
+
+    async def _by_cookies(self, request: web.Request) -> Principal | None:
+        principal = await self.keyring.recognise(request.cookies.get(COOKIE, ""), KeyKind.SESSION)
+        if principal is None and self._accounts is not None:
+            principal = await self._accounts.by_cookies(request.cookies)
         return self.with_role(principal) if principal else None
 
     def with_role(self, principal: Principal) -> Principal:

@@ -12,12 +12,15 @@ from typing import Final, TypeVar
 from aiohttp import hdrs, web
 
 from odl_daemon.engine.desk import Desk
+from odl_daemon.health import Vitals
 from odl_daemon.intake.http.answer import HEADERS, json_answer, refusal, told
 from odl_daemon.intake.http.conversation import Conversation, Room, conversation_of
 from odl_daemon.intake.http.doorman import Doorman, Visitor
 from odl_daemon.intake.http.doorway import listen_at
 from odl_daemon.intake.http.endpoint import LARGEST_BODY, NOBODY, Endpoint, Role
+from odl_daemon.intake.http.health import health_routes
 from odl_daemon.intake.http.live import Live
+from odl_daemon.intake.http.metrics import Metrics
 from odl_daemon.intake.http.openapi import document
 from odl_daemon.intake.http.page import page_routes
 from odl_daemon.intake.http.people_api import PeopleApi, Place
@@ -48,6 +51,8 @@ ANSWER_LIMIT: Final = 30.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+Farewell = Callable[[web.Application], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -71,10 +76,11 @@ class HttpDoor:
         doorman: Doorman,
         place: Place,
         address: Address,
-        endpoints: Sequence[Endpoint] = (),
+        vitals: Vitals,
         routes: Sequence[web.AbstractRouteDef] = (),
+        farewells: Sequence[Farewell] = (),
     ) -> None:
-        """`endpoints` and `routes` are further ones, by other rooms."""
+        """`routes` are further ones, by other rooms, which say farewell to their guests when the door closes."""
         self._desk = desk
         self._doorman = doorman
         self._address = address
@@ -86,11 +92,13 @@ class HttpDoor:
             *TasksApi(desk).endpoints(),
             *people.endpoints(),
             *sessions.endpoints(),
-            *endpoints,
         ]
         self._routes = routes
+        self._farewells = farewells
         self.live = Live(desk)
         self._stream = Stream(self.live, doorman, desk.away)
+        self._metrics = Metrics(desk, vitals, self.live)
+        self._vitals = vitals
         self._openapi = json.dumps(document(self.endpoints)).encode()
 
     async def serve(self) -> None:
@@ -100,6 +108,7 @@ class HttpDoor:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.live.run(), name="live view")
+                group.create_task(self._metrics.run(), name="metrics")
                 async with await self._listening(runner):
                     await asyncio.Event().wait()
         finally:
@@ -129,7 +138,9 @@ class HttpDoor:
             app.router.add_route(endpoint.method, endpoint.path, self._handler(endpoint))
         app.router.add_get("/api/v1/events", self._events)
         app.router.add_get("/api/v1/openapi.json", self._document)
-        app.add_routes([*page_routes(), *self._routes])
+        app.router.add_get("/metrics", self._metrics.scrape)
+        app.add_routes([*page_routes(), *health_routes(self._vitals), *self._routes])
+        app.on_shutdown.extend(self._farewells)
         return app
 
     # --- the way of a request

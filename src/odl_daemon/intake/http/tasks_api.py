@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from odl_daemon.engine.desk import ALLOWED_IN, Desk, NoTask, Refusal
+from odl_daemon.engine.preflight import Foresight, Verdict
 from odl_daemon.intake.http import models
 from odl_daemon.intake.http.endpoint import Asked, Endpoint
-from odl_daemon.intake.http.trouble import admins_only, bad_request, no_task
+from odl_daemon.intake.http.trouble import admins_only, away, bad_request, no_task
 from odl_daemon.model import names, source
 from odl_daemon.model.keys import Principal
 from odl_daemon.model.remedies import ACTIONS, Action
@@ -41,6 +42,9 @@ class TasksApi:
         return [
             Endpoint("GET", at, "List tasks, the newest first", self.list, models.Listed, query=models.ListQuery),
             Endpoint("POST", at, "Hand over links", self.submit, models.Results, body=models.Submission),
+            Endpoint(
+                "POST", "/api/v1/preflight", "Look at a link before", self.look, models.Preflight, body=models.Look
+            ),
             Endpoint("POST", f"{at}/bulk", "Steer many tasks", self.bulk, models.Answers, body=models.Bulk),
             Endpoint("GET", f"{at}/{{id:[0-9]+}}", "Show a task", self.show, models.One),
             Endpoint("GET", f"{at}/{{id:[0-9]+}}/why", "Say what a task waits for", self.why, models.Why),
@@ -128,6 +132,19 @@ class TasksApi:
         which = Filter(owner=owner_of(principal, body.owner), phases=phases, text=body.q)
         return {"results": [], "count": await self._desk.wish_all(which, body.wish)}
 
+    # --- looking before
+
+    async def look(self, asked: Asked) -> object:
+        body = asked.body_as(models.Look)
+        if self._desk.preflight is None:
+            raise away("nobody can look at links here now")
+        try:
+            found = source.parse(body.url)
+            request = Request(asked.principal.owner, body.library, names.folder_path(body.path), found.url)
+        except ValueError as error:
+            return _foreseen(body.url, Foresight(None, "", (Verdict("link", False, str(error)),)))
+        return _foreseen(found.url, await self._desk.preflight.look(request))
+
     # --- handing over
 
     async def submit(self, asked: Asked) -> object:
@@ -153,6 +170,18 @@ class TasksApi:
             else:
                 result["task"] = as_json(answer)
         return {"results": results}
+
+
+def _foreseen(url: str, found: Foresight) -> dict[str, object]:
+    sight = found.sight
+    return {
+        "url": url,
+        "final_url": sight.url if sight else url,
+        "name": found.name,
+        "size": sight.size if sight else None,
+        "resumable": sight is not None and sight.resumable,
+        "verdicts": [{"what": each.what, "ok": each.ok, "sentence": each.sentence} for each in found.verdicts],
+    }
 
 
 def owner_of(principal: Principal, asked: str) -> str:
