@@ -122,6 +122,8 @@ async def test_while_the_database_is_away_the_door_says_so_at_once(mariadb: Mari
                 assert (told.status, told.reason, told.json["error"]["action"]) == (503, "away", "retry"), path
                 assert told.headers["Retry-After"] == "5"
                 assert told.sentence == "the database does not answer: try again in a moment"
+            probes = [await running.nobody.ask("GET", path) for path in ("/healthz", "/readyz", "/metrics")]
+            assert [probe.status for probe in probes] == [200, 503, 200]
             assert time.monotonic() - began < 5
             seen = [await until_event(events, "tasks") for _ in range(2)]
             assert {task["id"] for event in seen for task in event.data["tasks"]} == {task_id}

@@ -102,7 +102,7 @@ class Metrics:
 
     async def _count(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._counted < FRESH:
+        if now - self._counted < FRESH or self._desk.away():
             return
         self._counted = now
         sums = dict.fromkeys(Phase, 0)
