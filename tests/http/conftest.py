@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
@@ -69,10 +69,10 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, **sections: Mapping[str, Any]) -> AsyncIterator[House]:
+async def house(folder: Path, **sections: Any) -> AsyncIterator[House]:
     """A daemon in a folder of its own, with keys for everybody."""
     http = {"listen": f"127.0.0.1:{free_port()}", **sections.pop("http", {})}
-    async with Daemon(folder, database="", http=http, **sections) as daemon:
+    async with Daemon(folder, **{**sections, "http": http}) as daemon:
         found = House(daemon, f"http://{http['listen']}")
         await until_open(found)
         await found.keys_of_all()
@@ -81,4 +81,14 @@ async def house(folder: Path, **sections: Mapping[str, Any]) -> AsyncIterator[Ho
 
 async def until_open(house: House) -> None:
     """The daemon is ready before its door is: nobody waits for a port that may be taken."""
-    await until(lambda: "the HTTP door listens" in house.daemon.log(), what="the HTTP door")
+    await until_answered(house.base)
+
+
+async def until_answered(base: str) -> None:
+    async def is_answered() -> bool:
+        try:
+            return (await Client(base).ask("GET", "/api/v1/me")).status == 401
+        except OSError:
+            return False
+
+    await until(is_answered, what="an answer of the HTTP door")

@@ -123,6 +123,7 @@ class MariaDb:
                 "--skip-test-db",
                 "--skip-name-resolve",
                 f"--datadir={self._folder / 'data'}",
+                f"--tmpdir={self._folder}",  # its temporary tables are named by its process id alone
                 *_as_whom(),
             ],
             output=self._folder / "log",
@@ -148,6 +149,7 @@ class MariaDb:
     def _arguments(self) -> list[str]:
         return [
             f"--datadir={self._folder / 'data'}",
+            f"--tmpdir={self._folder}",
             f"--socket={self._folder / 'sock'}",
             f"--pid-file={self._folder / 'pid'}",
             f"--port={self.port}",

@@ -113,9 +113,9 @@ class Counter:
     def tokens(self) -> list[Shown]:
         return _list(self._look({"do": "tokens"}))
 
-    def revoke_tokens(self, ids: Sequence[str]) -> Sequence[object]:
-        """Takes keys back; returns the ids of those that there were."""
-        return _list(self._ask({"do": "token_revoke", "ids": list(ids)}))
+    def revoke_tokens(self, ids: Sequence[str], owner: str) -> Sequence[object]:
+        """Takes keys back, those with these ids and all of this owner; returns the ids of those that there were."""
+        return _list(self._ask({"do": "token_revoke", "ids": list(ids), "owner": owner}))
 
     def rival(self) -> str:
         """Who else works on the table, as the daemon has seen it; "" for nobody."""

@@ -21,7 +21,7 @@ def token(words: Namespace, config: Config) -> int:
             case "list":
                 return _list(words, counter.tokens())
             case _:
-                return _revoke(words.ids, counter)
+                return _revoke(words.ids, words.owner, counter)
 
 
 def _create(words: Namespace, counter: Counter) -> int:
@@ -48,10 +48,12 @@ def _row(each: Shown) -> tuple[str, ...]:
     return tuple(human.plain(word) for word in words)
 
 
-def _revoke(ids: Sequence[str], counter: Counter) -> int:
-    revoked = [str(each) for each in counter.revoke_tokens(ids)]
+def _revoke(ids: Sequence[str], owner: str, counter: Counter) -> int:
+    revoked = [str(each) for each in counter.revoke_tokens(ids, owner)]
     for each in revoked:
         print(f"{each}: revoked")
+    if owner:
+        print(f"{human.plain(owner)}: signed out everywhere")
     missing = [each for each in ids if each not in revoked]
     for each in missing:
         print(f"no key {each}", file=sys.stderr)

@@ -150,8 +150,12 @@ def _token_flags(token: argparse.ArgumentParser) -> None:
     create.add_argument("--json", action="store_true", help="print a JSON object")
     listed = actions.add_parser("list", help="list the keys, without what opens the door")
     listed.add_argument("--json", action="store_true", help="print a JSON array")
-    revoke = actions.add_parser("revoke", help="take keys back; it holds within ten seconds")
-    revoke.add_argument("ids", metavar="ID", nargs="+")
+    revoke = actions.add_parser(
+        "revoke", help="take keys back, and sign the browsers of their users out; it holds within ten seconds"
+    )
+    which = revoke.add_mutually_exclusive_group(required=True)
+    which.add_argument("ids", metavar="ID", nargs="*", default=[])
+    which.add_argument("--owner", metavar="USER", default="", help="all that this user has")
 
 
 def _limits_flags(limits: argparse.ArgumentParser) -> None:

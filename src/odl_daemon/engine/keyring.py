@@ -78,16 +78,18 @@ class Keyring:
 
     async def all(self) -> list[Key]:
         """All keys but those of browsers that are signed in, the oldest first."""
-        return [key for key in await self._store.all() if key.kind is not KeyKind.SESSION]
+        keys, _ = _by_kind(await self._store.all())
+        return keys
 
-    async def revoke(self, ids: Sequence[str]) -> list[str]:
-        """Takes keys back, and all sessions of their users: one of them may have come by such a key. Returns the ids of
-        those that there were."""
+    async def revoke(self, ids: Sequence[str], owner: str = "") -> list[str]:
+        """Takes keys back, those with these ids and all of this owner, and all sessions of their users: one of them may
+        have come by such a key. Returns the ids of those that there were."""
         every = await self._store.all()
-        gone = [key for key in every if key.kind is not KeyKind.SESSION and key.id in ids]
-        owners = {key.principal.owner for key in gone}
-        sessions = [key for key in every if key.kind is KeyKind.SESSION and key.principal.owner in owners]
-        dropped = await self._drop([key.digest for key in (*gone, *sessions)])
+        keys, sessions = _by_kind(every)
+        gone = [key for key in keys if key.id in ids or key.principal.owner == owner]
+        owners = {owner, *(key.principal.owner for key in gone)}
+        signed_in = [key for key in sessions if key.principal.owner in owners]
+        dropped = await self._drop([key.digest for key in (*gone, *signed_in)])
         return [key.id for key in gone if key.digest in dropped]
 
     async def _find(self, secret: str) -> Key | None:
@@ -106,6 +108,12 @@ class Keyring:
         for digest in digests:
             self._known.pop(digest, None)
         return await self._store.drop(digests)
+
+
+def _by_kind(every: Sequence[Key]) -> tuple[list[Key], list[Key]]:
+    """What was given out, and the sessions that came of it."""
+    sessions = [key for key in every if key.kind is KeyKind.SESSION]
+    return [key for key in every if key.kind is not KeyKind.SESSION], sessions
 
 
 def _may_be_ours(secret: str) -> bool:

@@ -9,7 +9,7 @@
     {"do": "limits", "owner"}                          -> [{"owner", "group", "limits", "used", "left"}, ...]
     {"do": "token_make", "owner", "admin", "once", "name", "days"}   -> {"token", "id", "owner", ...}
     {"do": "tokens"}                                   -> [{"id", "kind", "owner", "admin", "name", ...}, ...]
-    {"do": "token_revoke", "ids": [...]}               -> the ids of those that there were
+    {"do": "token_revoke", "ids": [...], "owner"}      -> the ids of those that there were
     {"do": "wait", "since": 0, "seconds": 2}           -> a number for the next `since`, once something has moved
     {"do": "rival"}                                    -> a sentence, "" if nobody else works on the table
     {"do": "ping"}                                     -> "pong"
@@ -99,7 +99,8 @@ async def _done(desk: Desk, asked: dict[str, object]) -> object:
         case "tokens":
             return [_token(key) for key in await desk.keyring.all()]
         case "token_revoke":
-            return await desk.keyring.revoke([each for each in _list(asked, "ids") if isinstance(each, str)])
+            ids = [each for each in _list(asked, "ids") if isinstance(each, str)]
+            return await desk.keyring.revoke(ids, _text(asked, "owner"))
         case "wait":
             return await desk.moved(_count(asked, "since"), min(_count(asked, "seconds"), LONGEST_WAIT))
         case "rival":

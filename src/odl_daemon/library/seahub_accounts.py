@@ -75,10 +75,19 @@ class SeahubAccounts:
                 aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
                 session.get(self._url, headers=dict(shown), allow_redirects=False) as answer,
             ):
-                body = await answer.content.read(LONGEST_ANSWER)
-                return _principal(answer.status, body)
+                return _principal(answer.status, await _body(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise AccountsAway("the Seafile web site does not answer: try again in a moment") from error
+
+
+async def _body(answer: aiohttp.ClientResponse) -> bytes:
+    """As much of it as an answer may have: of a longer one nothing can be read."""
+    body = bytearray()
+    async for piece in answer.content.iter_any():
+        body += piece
+        if len(body) > LONGEST_ANSWER:
+            break
+    return bytes(body)
 
 
 def _principal(status: int, body: bytes) -> Principal | None:
@@ -86,7 +95,7 @@ def _principal(status: int, body: bytes) -> Principal | None:
         return None
     try:
         found = json.loads(body) if status == HTTPStatus.OK else None
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     email = found.get("email") if isinstance(found, dict) else None
     if not isinstance(email, str) or not email:

@@ -130,6 +130,17 @@ class SeafServer:
         """Closes the account of a user, who keeps his tokens."""
         await self._ask("deactivate", user=user)
 
+    async def make_staff(self, user: str) -> None:
+        """Makes an administrator of a user."""
+        await self._ask("make_staff", user=user)
+
+    async def sign_in(self, user: str) -> str:
+        """Signs a browser in at the web site; returns the value of its cookie `sessionid`."""
+        return str(await self._ask("sign_in", user=user))
+
+    async def sign_out(self, session: str) -> None:
+        await self._ask("sign_out", session=session)
+
     async def set_quota(self, user: str, size: int) -> None:
         """Bytes; -2 is no limit."""
         await self._ask("set_quota", user=user, size=size)

@@ -120,6 +120,9 @@ class Model:
         self._quotas: dict[str, int] = {}
         self._max_upload = 0
         self._tokens: dict[str, str] = {}
+        self._sessions: dict[str, str] = {}
+        self.staff: set[str] = set()
+        """Users who are administrators."""
         self.inactive: set[str] = set()
         """Users whose accounts were closed."""
         self._listings: dict[str, list[tuple[str, File | Folder]]] = {EMPTY: []}
@@ -159,7 +162,7 @@ class Model:
             return None
         return "rw" if user == repo.owner else repo.shares.get(user)
 
-    # --- API tokens
+    # --- accounts
 
     def create_token(self, user: str) -> str:
         token = uuid.uuid4().hex
@@ -171,6 +174,21 @@ class Model:
 
     def user_of_token(self, token: str) -> str | None:
         return self._tokens.get(token)
+
+    def make_staff(self, user: str) -> None:
+        self._record(fact="staff", user=user)
+
+    def sign_in(self, user: str) -> str:
+        """The value of the cookie that a browser gets."""
+        session = uuid.uuid4().hex
+        self._record(fact="session", user=user, session=session)
+        return session
+
+    def sign_out(self, session: str) -> None:
+        self._record(fact="session gone", session=session)
+
+    def user_of_session(self, session: str) -> str | None:
+        return self._sessions.get(session)
 
     # --- quotas
 
@@ -380,6 +398,12 @@ class Model:
                 self._quotas[user] = size
             case {"fact": "token", "user": str(user), "token": str(token)}:
                 self._tokens[token] = user
+            case {"fact": "session", "user": str(user), "session": str(session)}:
+                self._sessions[session] = user
+            case {"fact": "session gone", "session": str(session)}:
+                del self._sessions[session]
+            case {"fact": "staff", "user": str(user)}:
+                self.staff.add(user)
             case {"fact": "inactive", "user": str(user)}:
                 self.inactive.add(user)
             case {"fact": "max upload", "size": int(size)}:

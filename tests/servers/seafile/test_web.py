@@ -100,6 +100,26 @@ async def test_a_bad_token_and_a_closed_account_differ(seafile: SeafServer) -> N
         assert set(told.json) == {"detail"}
 
 
+async def test_a_browser_that_is_signed_in_is_known_by_its_cookie(seafile: SeafServer) -> None:
+    async def told(cookie: str) -> tuple[int, object]:
+        headers = {"Cookie": cookie}
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.get(seafile.seahub + "/api2/account/info/", headers=headers) as answer,
+        ):
+            return answer.status, await answer.json()
+
+    await seafile.make_staff(BOB)
+    alice, bob = await seafile.sign_in(ALICE), await seafile.sign_in(BOB)
+    for session, user, staff in ((alice, ALICE, False), (bob, BOB, True)):
+        status, account = await told(f"sfcsrftoken=x; sessionid={session}")
+        assert isinstance(account, dict)
+        assert (status, account["email"], account["is_staff"]) == (200, user, staff)
+    await seafile.sign_out(alice)
+    for cookie in (f"sessionid={alice}", "sessionid=", "other=1"):
+        assert (await told(cookie))[0] == 403
+
+
 async def test_an_account_shows_what_it_uses(seafile: SeafServer) -> None:
     repo = await seafile.create_repo(ALICE)
     await seafile.put(repo, "/a", b"12345")

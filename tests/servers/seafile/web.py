@@ -117,12 +117,13 @@ class WebSite:
         return answer
 
     def _user(self, request: web.Request) -> str:
-        """Raises Denied."""
+        """By a token, or by the session of a browser. Raises Denied."""
         word, _, token = request.headers.get("Authorization", "").partition(" ")
-        user = self._model.user_of_token(token)
-        if word != "Token" or user is None:
+        if word == "Token" and self._model.user_of_token(token) is None:
             raise Denied(401, "Invalid token", key="detail")
-        if user in self._model.inactive:
+        session = request.cookies.get("sessionid", "")
+        user = self._model.user_of_token(token) if word == "Token" else self._model.user_of_session(session)
+        if user is None or user in self._model.inactive:
             raise Denied(403, "Authentication credentials were not provided.", key="detail")
         return user
 
@@ -130,7 +131,7 @@ class WebSite:
 
     def _account(self, request: web.Request, user: str) -> web.Response:
         used, quota = self._model.usage(user)
-        return web.json_response({"email": user, "usage": used, "total": quota, "is_staff": False})
+        return web.json_response({"email": user, "usage": used, "total": quota, "is_staff": user in self._model.staff})
 
     def _library(self, request: web.Request, user: str) -> web.Response:
         repo = self._repo(request)

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from odl_daemon.intake.http.trouble import Trouble
+from odl_daemon.intake.http.trouble import Trouble, too_large
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -39,6 +39,8 @@ def refusal(trouble: Trouble) -> web.Response:
 
 def told(error: web.HTTPException) -> Trouble:
     """What the framework refuses by itself, in our form."""
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return too_large()
     reason, sentence = _TOLD.get(error.status, ("refused", HTTPStatus(error.status).phrase.lower()))
     headers = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
     return Trouble(HTTPStatus(error.status), reason, sentence, headers=headers)
@@ -47,6 +49,5 @@ def told(error: web.HTTPException) -> Trouble:
 _TOLD: Final = {
     404: ("not_found", "there is nothing at this address"),
     405: ("not_allowed", "this cannot be done here"),
-    413: ("too_large", "a request may have 512 KiB at most"),
 }
 """By their numbers: the names of some statuses differ from one Python to the next."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, cast
@@ -49,10 +51,21 @@ class Conversation(web.RequestHandler):
         self._room = room
         self._heard = False
         self._patience: asyncio.TimerHandle | None = None
+        self._stay: asyncio.Timeout | None = None
 
     def hear(self) -> None:
         """The head of a request is here."""
         self._heard = True
+
+    @asynccontextmanager
+    async def staying(self) -> AsyncIterator[None]:
+        """A block that ends with a TimeoutError as soon as the client leaves."""
+        async with asyncio.timeout(None) as stay:
+            self._stay = stay
+            try:
+                yield
+            finally:
+                self._stay = None
 
     # --- what aiohttp calls
 
@@ -65,6 +78,8 @@ class Conversation(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        if self._stay is not None:
+            self._stay.reschedule(0.0)
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
@@ -76,6 +91,8 @@ class Conversation(web.RequestHandler):
         """What went wrong before a request came to us, or after it left."""
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request at the HTTP door broke", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer is out: another one would be taken for the rest of it")
         answer = refusal(_TROUBLES.get(status, broken)())
         answer.headers.update(HEADERS)
         answer.force_close()
@@ -94,6 +111,11 @@ class Conversation(web.RequestHandler):
     def _leave_if_silent(self) -> None:
         if not self._heard:
             self.force_close()
+
+
+def conversation_of(request: web.BaseRequest) -> Conversation:
+    assert isinstance(request.protocol, Conversation), "no other connections are made here"
+    return request.protocol
 
 
 _TROUBLES: Final = {400: no_http, 504: too_slow}

@@ -12,12 +12,15 @@ from typing import Any, Final, TypeVar, cast
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from odl_daemon.intake.http.trouble import bad_request, no_json_type, no_task, too_slow
+from odl_daemon.intake.http.trouble import bad_request, no_json_type, no_task, too_large, too_slow
 from odl_daemon.model.keys import Principal
 
 M = TypeVar("M", bound=BaseModel)
 
 LARGEST_ID: Final = 2**63 - 1
+
+LARGEST_BODY: Final = 512 * 1024
+"""Bytes of a request's body."""
 
 BODY_LIMIT: Final = 30.0
 """Seconds until the body of a request must be here."""
@@ -76,6 +79,8 @@ class Endpoint:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     role: Role = Role.USER
+    without_database: bool = False
+    """It is answered also while the database is away. Of others nothing is begun then: it would be done later."""
 
     async def asked(self, request: web.Request, principal: Principal) -> Asked:
         """The request, checked. Raises Trouble."""
@@ -106,6 +111,8 @@ async def _json(request: web.Request) -> object:
             text = await request.read()
     except TimeoutError as late:
         raise too_slow() from late
+    if len(text) > LARGEST_BODY:
+        raise too_large()
     try:
         return cast(object, json.loads(text, parse_constant=_no_number, object_pairs_hook=_named_once))
     except (ValueError, RecursionError) as error:
@@ -134,5 +141,5 @@ def _checked(model: type[M], given: object) -> M:
 
 
 def _mistake(error: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "the body"
-    return f"{place}: {error['msg']}"
+    place = ".".join(str(part)[:40] for part in error["loc"]) or "the body"
+    return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"

@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from odl_daemon.engine.desk import Desk
 from odl_daemon.health import Vitals
 from odl_daemon.intake.http.answer import HEADERS, json_answer, refusal, told
-from odl_daemon.intake.http.conversation import Conversation, Room
+from odl_daemon.intake.http.conversation import Conversation, Room, conversation_of
 from odl_daemon.intake.http.doorman import Doorman, Visitor
 from odl_daemon.intake.http.doorway import listen_at
-from odl_daemon.intake.http.endpoint import NOBODY, Endpoint, Role
+from odl_daemon.intake.http.endpoint import LARGEST_BODY, NOBODY, Endpoint, Role
 from odl_daemon.intake.http.health import health_routes
 from odl_daemon.intake.http.live import Live
 from odl_daemon.intake.http.metrics import Metrics
@@ -42,9 +42,6 @@ from odl_daemon.ports import StoreAway
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-LARGEST_BODY: Final = 512 * 1024
-"""Bytes of a request's body."""
 
 AGAIN: Final = 10.0
 """Seconds until a socket that could not be had is tried again."""
@@ -99,7 +96,7 @@ class HttpDoor:
         self._routes = routes
         self._farewells = farewells
         self.live = Live(desk)
-        self._stream = Stream(self.live, doorman)
+        self._stream = Stream(self.live, doorman, desk.away)
         self._metrics = Metrics(desk, vitals, self.live)
         self._vitals = vitals
         self._openapi = json.dumps(document(self.endpoints)).encode()
@@ -134,7 +131,7 @@ class HttpDoor:
                 return listening
 
     def _app(self) -> web.Application:
-        # aiohttp refuses a body that is as large as it may be
+        # one byte more than we take: versions of aiohttp differ in whether they take the last one
         app = web.Application(client_max_size=LARGEST_BODY + 1, middlewares=[self._answer])
         app.on_response_prepare.append(_keep_browsers_safe)
         for endpoint in self.endpoints:
@@ -162,16 +159,14 @@ class HttpDoor:
             return refusal(no_http())
         except web.HTTPException as error:
             return refusal(told(error))
-        except ConnectionError:
-            raise  # the client has left
         except Exception:  # one request that breaks must not end the daemon
-            log.exception("a request at the HTTP door broke: %s %s", request.method, request.path)
+            if request.transport is not None:  # else the client has left in the middle of it
+                log.exception("a request at the HTTP door broke: %s %s", request.method, request.path)
             return refusal(broken())
 
     def _let_in(self, request: web.Request) -> None:
         """Raises Trouble for what is not even looked at."""
-        if isinstance(request.protocol, Conversation):
-            request.protocol.hear()
+        conversation_of(request).hear()
         self._names.check_host(request)
         if len(request.path_qs) > LONGEST_PATH:
             raise too_long()
@@ -179,6 +174,8 @@ class HttpDoor:
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         async def answer(request: web.Request) -> web.StreamResponse:
+            if self._desk.away() and not endpoint.without_database:
+                raise database_away()
             visitor = await self._admitted(request, endpoint.role) if endpoint.role is not Role.ANYBODY else None
             asked = await endpoint.asked(request, visitor.principal if visitor else NOBODY)
             done = await self._in_time(endpoint.do(asked))
@@ -188,8 +185,6 @@ class HttpDoor:
 
     async def _admitted(self, request: web.Request, role: Role = Role.USER) -> Visitor:
         """Who asks. Raises Trouble if he may not."""
-        if self._desk.away():
-            raise database_away()
         visitor = await self._in_time(self._doorman.visitor(request))
         if visitor.by_cookie:
             self._names.check_site(request)
@@ -209,6 +204,8 @@ class HttpDoor:
     # --- what is no plain endpoint
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self._desk.away():
+            raise database_away()
         return await self._stream.give(request, await self._admitted(request))
 
     async def _document(self, request: web.Request) -> web.StreamResponse:
@@ -218,3 +215,4 @@ class HttpDoor:
 async def _keep_browsers_safe(request: web.Request, answer: web.StreamResponse) -> None:
     for name, value in HEADERS.items():
         answer.headers.setdefault(name, value)
+    answer.headers[hdrs.SERVER] = HEADERS[hdrs.SERVER]  # aiohttp has put its name and its version there

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import HttpVersion11, hdrs, web
 
+from odl_daemon.intake.http.conversation import conversation_of
 from odl_daemon.intake.http.doorman import Doorman, Visitor
 from odl_daemon.intake.http.live import Live, Watch
 from odl_daemon.intake.http.tasks_api import owner_of
@@ -35,9 +36,11 @@ STILL_HERE: Final = b": still here\n\n"
 class Stream:
     """Gives out what moves."""
 
-    def __init__(self, live: Live, doorman: Doorman) -> None:
+    def __init__(self, live: Live, doorman: Doorman, away: Callable[[], bool]) -> None:
+        """`away` tells whether the database is."""
         self._live = live
         self._doorman = doorman
+        self._away = away
         self._open: Counter[str] = Counter()
 
     async def give(self, request: web.Request, visitor: Visitor) -> web.StreamResponse:
@@ -50,13 +53,14 @@ class Stream:
             answer = _begun(request)
             await answer.prepare(request)
             try:
-                await self._go_on(request, answer, watch, visitor)
+                async with conversation_of(request).staying():
+                    await self._go_on(request, answer, watch, visitor)
             except TimeoutError:
                 _cut(request)
         return answer
 
     async def _go_on(self, request: web.Request, answer: web.StreamResponse, watch: Watch, visitor: Visitor) -> None:
-        """Until the visitor is no longer welcome. Raises TimeoutError if he does not take what is given to him."""
+        """Until the visitor is not welcome any longer. Raises TimeoutError if he leaves, or does not take a piece."""
         now = asyncio.get_running_loop().time
         await _write(answer, watch.greeting())
         checked = spoke = now()
@@ -71,10 +75,16 @@ class Stream:
                 spoke = now()
 
     async def _is_welcome(self, request: web.Request, visitor: Visitor) -> bool:
+        """Also if nobody can say just now that he is not."""
+        if self._away():
+            return True
         try:
-            return await self._doorman.visitor(request) == visitor
+            async with asyncio.timeout(CHECK):
+                return await self._doorman.visitor(request) == visitor
+        except TimeoutError:
+            return True
         except Trouble as trouble:
-            return trouble.status == HTTPStatus.SERVICE_UNAVAILABLE  # nobody can say that he is not
+            return trouble.status == HTTPStatus.SERVICE_UNAVAILABLE
 
     @contextmanager
     def _counted(self, owner: str) -> Iterator[None]:

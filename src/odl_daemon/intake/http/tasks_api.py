@@ -46,11 +46,11 @@ class TasksApi:
                 "POST", "/api/v1/preflight", "Look at a link before", self.look, models.Preflight, body=models.Look
             ),
             Endpoint("POST", f"{at}/bulk", "Steer many tasks", self.bulk, models.Answers, body=models.Bulk),
-            Endpoint("GET", f"{at}/{{id:[0-9]{{1,20}}}}", "Show a task", self.show, models.One),
-            Endpoint("GET", f"{at}/{{id:[0-9]{{1,20}}}}/why", "Say what a task waits for", self.why, models.Why),
+            Endpoint("GET", f"{at}/{{id:[0-9]+}}", "Show a task", self.show, models.One),
+            Endpoint("GET", f"{at}/{{id:[0-9]+}}/why", "Say what a task waits for", self.why, models.Why),
             Endpoint(
                 "POST",
-                f"{at}/{{id:[0-9]{{1,20}}}}/{{wish:pause|resume|cancel|retry}}",
+                f"{at}/{{id:[0-9]+}}/{{wish:pause|resume|cancel|retry}}",
                 "Steer a task",
                 self.wish,
                 models.Answer,
@@ -156,7 +156,7 @@ class TasksApi:
         results: list[dict[str, object]] = []
         requests: list[tuple[dict[str, object], Request]] = []
         for link in links:
-            result: dict[str, object] = {"line": link.line, "url": link.text, "task": None, "error": None}
+            result: dict[str, object] = {"line": link.line, "url": link.text[:LONGEST], "task": None, "error": None}
             results.append(result)
             try:
                 requests.append((result, _request(link, body, owner)))

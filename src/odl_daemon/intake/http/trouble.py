@@ -72,6 +72,11 @@ def too_long() -> Trouble:
     return Trouble(HTTPStatus.REQUEST_URI_TOO_LONG, "too_long", "the address of the request is too long")
 
 
+def too_large() -> Trouble:
+    sentence = "a request may have 512 KiB at most"
+    return Trouble(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", sentence)
+
+
 def too_slow() -> Trouble:
     return Trouble(HTTPStatus.REQUEST_TIMEOUT, "too_slow", "the request did not come in time", "retry")
 
