@@ -1,4 +1,4 @@
-"""`make bench`: all measurements, or those that are named: small big guard rows latency idle restart."""
+"""`make bench`: all measurements, or those that are named: small big guard rows latency idle restart api watchers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.servers.nginx import Nginx
 
 from bench.rooms import Passage, through_rooms
 from bench.stage import baseline, cpu_of, folder, memory_of, raw_aria2, small_files, through_daemon, until_files
+from bench.web import api, watchers
 
 SLOTS = 10
 
@@ -225,6 +226,8 @@ MEASUREMENTS: dict[str, Callable[[Path, int, int], Coroutine[Any, Any, None]]] =
     "latency": latency,
     "idle": idle,
     "restart": restart,
+    "api": api,
+    "watchers": watchers,
 }
 
 if __name__ == "__main__":
