@@ -9,7 +9,7 @@ export async function whoIsIt(api) {
   const token = takeToken();
   if (token === null) return api.get("me").catch(orNobody);
   try {
-    return (await api.post("session", { token })).me;
+    return await api.post("session", { token });
   } catch (refused) {
     setText(one("#sign-in-error"), say(refused.status === 401 ? "sign_in.old" : "sign_in.failed"));
     return api.get("me").catch(orNobody);
@@ -25,7 +25,7 @@ export function listenForSignIn(api, welcome) {
     button.disabled = true;
     setText(one("#sign-in-error"), "");
     try {
-      const { me } = await api.post("session", { token: field.value.trim().replace(/^.*#token=/, "") });
+      const me = await api.post("session", { token: field.value.trim().replace(/^.*#token=/, "") });
       field.value = "";
       await welcome(me);
     } catch (refused) {
