@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -84,7 +83,7 @@ def _is_bad(said: str) -> bool:
     return "Content Security Policy" in said or "Refused" in said
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(tmp_path: Path, browser: Browser) -> AsyncIterator[Site]:
     async with Origin() as origin, house(tmp_path / "daemon") as found:
         yield Site(found.daemon, found.base, origin, browser)

@@ -53,7 +53,7 @@ export class Actions {
     if (wish === "cancel" && !(await this.#sure(this.#tasks.total, ""))) return;
     await this.#told(async () => {
       const answer = await this.#api.post("tasks/bulk", { wish, tab, q, ...(owner && { owner }) });
-      this.#tell(wish, answer.results, "");
+      toast(answer.count ? say(`did.${wish}`, { count: answer.count }) : say(`none_to.${wish}`));
       await this.#tasks.refresh();
     });
   }
