@@ -68,7 +68,25 @@ async def test_the_table_of_the_web_interface_is_used_as_it_is(wide_place: Place
     async with wide_place.store() as store:
         await added(store, 1)
     assert await wide_place.run("SELECT extra FROM OfflineDownloadRecord") == [(7,)]
-    assert await wide_place.run("SHOW INDEX FROM OfflineDownloadRecord WHERE Column_name = 'status'")
+    for column in ("status", "owner"):
+        assert await wide_place.run(f"SHOW INDEX FROM OfflineDownloadRecord WHERE Column_name = '{column}'")
+
+
+async def test_a_table_whose_keys_must_be_short_gets_no_index_on_a_long_column(
+    wide_place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    await wide_place.run(
+        "CREATE TABLE OfflineDownloadRecord (odr_id INT AUTO_INCREMENT PRIMARY KEY, repo_id VARCHAR(36) NOT NULL,"
+        " path TEXT NOT NULL, url TEXT NOT NULL, owner VARCHAR(255) NOT NULL, timestamp DATETIME NOT NULL,"
+        " size BIGINT NOT NULL, status SMALLINT NOT NULL, comment TEXT NOT NULL)"
+        " DEFAULT CHARSET=utf8mb4 ROW_FORMAT=COMPACT"
+    )
+    caplog.set_level("INFO")
+    async with wide_place.store() as store:
+        await added(store, 2)
+        assert await store.count(Filter(owner="ann@x")) == 2
+    assert "no index on owner" in caplog.text
+    assert "no index on status" not in caplog.text
 
 
 async def test_an_index_that_the_admin_refuses_is_done_without(

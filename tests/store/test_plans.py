@@ -15,7 +15,7 @@ from odl_daemon.ports import Filter
 from odl_daemon.store.session import numbers
 from odl_daemon.store.sqlite import SqliteSession
 from tests.servers.mariadb import MariaDb
-from tests.store.conftest import AT, Place, mariadb_place, sqlite_place
+from tests.store.conftest import AT, Place, added, mariadb_place, sqlite_place
 
 TABLES = "odl_task|OfflineDownloadRecord|t|r"
 OWNERS = 20
@@ -45,6 +45,7 @@ async def filled(place: Place) -> None:
         chosen = [values.get(column, "0" if column in numbers else "''") for column in columns]
         await place.run(
             f"INSERT INTO odl_task ({', '.join(columns)}) SELECT {', '.join(chosen)} FROM OfflineDownloadRecord r"
+            " WHERE r.odr_id NOT IN (SELECT odr_id FROM odl_task)"
         )
         if mysql:
             await place.run("ANALYZE TABLE odl_task, OfflineDownloadRecord")
@@ -77,6 +78,19 @@ async def test_a_claim_on_mariadb_reads_a_handful_of_rows(mariadb: MariaDb) -> N
         assert await rows_read(place) - before < 2_000
 
 
+async def test_the_page_of_a_user_with_few_tasks_reads_few_rows_on_mariadb(mariadb: MariaDb) -> None:
+    place = mariadb_place(mariadb)
+    async with place.store() as store:
+        await added(store, 60, owner="few@x")
+    await filled(place)
+    async with place.store() as store:
+        before = await rows_read(place)
+        assert len(await store.tasks(Filter(owner="few@x"), 50)) == 50
+        assert await store.count_phases("few@x") == {"few@x": {Phase.WAITING: 60}}
+        assert (await store.used(["few@x"], AT))["few@x"].queued == 60
+        assert await rows_read(place) - before < 2_000
+
+
 async def rows_read(place: Place) -> int:
     """Rows that the server has read so far, by any key or none."""
     return sum(int(row[1]) for row in await place.run("SHOW GLOBAL STATUS LIKE 'Handler_read%'"))
@@ -101,6 +115,9 @@ async def test_no_hot_path_scans_a_table_on_sqlite(tmp_path: Path, monkeypatch: 
         await store.wished(100)
         assert len(await store.pulse("h", [])) == 40
         await store.wish([1, 2], Wish.CANCEL, frozenset(Phase))
+        assert len(await store.tasks(Filter(owner="user7"), 50)) == 50
+        assert (await store.count_phases("user7"))["user7"]
+        assert (await store.used(["user7"], AT))["user7"].queued
     looked_at = 0
     with sqlite3.connect(tmp_path / "odl.db") as connection:
         for text, values in asked:

@@ -10,6 +10,7 @@ from odl_daemon.model.lifecycle import READ_AS, SHOWN_AS
 from odl_daemon.model.task import Phase, Status, Task
 from odl_daemon.ports import Filter
 from odl_daemon.store.connection import Lanes
+from odl_daemon.store.counting import in_phases
 from odl_daemon.store.rows import BOTH, LARGEST, micros, task_of
 from odl_daemon.store.schema import TABLE
 from odl_daemon.store.session import Session, SqlRow, SqlValue, number_of, numbers, quoted, text_of
@@ -50,9 +51,8 @@ class Listing:
         by its status."""
 
         async def look(sql: Session) -> list[SqlRow]:
-            values = {"owner": owner}
-            ours = await sql.rows(_IN_PHASES.format(among="owner = :owner" if owner else "1 = 1"), values)
-            mine = f"{sql.exactly('r.owner')} = :owner" if owner else "1 = 1"
+            ours = await in_phases(sql, Phase, [owner] if owner else [])
+            mine, values = _whose(sql, owner) if owner else ("1 = 1", {})
             before = await sql.rows(_BEFORE_OURS.format(among=mine), values)
             return [*ours, *((whose, _phase_read_as(status), count) for whose, status, count in before)]
 
@@ -135,10 +135,6 @@ def _number(row: SqlRow) -> int:
     return number_of(row[0])
 
 
-_PHASES: Final = quoted(Phase)
-_IN_PHASES: Final = (
-    f"SELECT owner, phase, COUNT(*) FROM odl_task WHERE phase IN ({_PHASES}) AND {{among}} GROUP BY owner, phase"
-)
 _BEFORE_OURS: Final = (
     f"SELECT r.owner, r.status, COUNT(*) FROM {TABLE} r"
     f" WHERE r.odr_id < COALESCE((SELECT MIN(odr_id) FROM odl_task), {LARGEST}) AND {{among}}"
@@ -165,8 +161,9 @@ def condition(sql: Session, which: Filter, before: int | None) -> tuple[str, dic
         parts.append("r.odr_id < :before")
         values["before"] = before
     if which.owner:
-        parts.append(f"{sql.exactly('r.owner')} = :owner")
-        values["owner"] = which.owner
+        mine, whose = _whose(sql, which.owner)
+        parts.append(mine)
+        values |= whose
     if which.text:
         pattern = which.text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
         parts.append("(r.url LIKE :text ESCAPE '!' OR r.path LIKE :text ESCAPE '!')")
@@ -180,6 +177,13 @@ def condition(sql: Session, which: Filter, before: int | None) -> tuple[str, dic
         parts.append(_status_in({SHOWN_AS[phase] for phase in which.phases} | alike))
         parts.append(f"(({ours}) OR ((t.phase IS NULL OR t.phase = '{Phase.UNKNOWN}') AND {_status_in(alike)}))")
     return " AND ".join(parts), values
+
+
+def _whose(sql: Session, owner: str) -> tuple[str, dict[str, SqlValue]]:
+    """Rows of this owner, with its value. No index knows what is compared exactly; and what is compared as the column
+    likes it must be ASCII, for it may have no letters for anything else."""
+    by_index = "r.owner = :owner AND " if owner.isascii() else ""
+    return f"{by_index}{sql.exactly('r.owner')} = :owner", {"owner": owner}
 
 
 def _status_in(statuses: Iterable[Status]) -> str:

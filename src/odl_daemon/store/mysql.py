@@ -231,8 +231,8 @@ _AWAY: Final = frozenset(
 _DENIED: Final = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1251, 1275, 1698, 2059, 2061})
 """Wrong password, no such database, no right, no such authentication."""
 
-_DATA: Final = frozenset({1118, 1264, 1265, 1267, 1292, 1300, 1366, 1406, 3988})
-"""Values out of range, too long, or in characters that the column's charset does not have."""
+_DATA: Final = frozenset({1071, 1118, 1264, 1265, 1267, 1292, 1300, 1366, 1406, 1709, 3988})
+"""Values out of range, too long, or in characters that the column's charset does not have; keys that are too long."""
 
 
 def _where(error: BaseException) -> str:

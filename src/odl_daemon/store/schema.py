@@ -8,7 +8,7 @@ from typing import Final
 
 from odl_daemon.ports import StoreAway
 from odl_daemon.store.connection import Lanes
-from odl_daemon.store.session import Session, number_of
+from odl_daemon.store.session import Fault, Session, number_of
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ async def prepare(lanes: Lanes, dialect: str, *, index: bool) -> None:
     if await lanes.write(_is_current) is not True:
         await lanes.write(lambda sql: _migrate(sql, dialect), limit=None)
     if index:
-        await lanes.write(_index_status, limit=None)
+        await lanes.write(_index_shared, limit=None)
 
 
 async def _is_current(sql: Session) -> bool:
@@ -83,16 +83,17 @@ async def _exists(sql: Session, table: str) -> bool:
     return True
 
 
-async def _index_status(sql: Session) -> None:
-    """The one thing that we add to the shared table; an admin may refuse it."""
-    if await sql.has_index(TABLE, "status"):
-        return
-    try:
-        await sql.run(f"CREATE INDEX odl_status ON {TABLE} (status)")
-    except Exception as error:
-        if not sql.refused(error):
-            raise
-        log.info("the table %s gets no index on status (%s): looks at it are slower", TABLE, error.args[-1])
+async def _index_shared(sql: Session) -> None:
+    """All that we add to the shared table; an admin may refuse it, and an old table may have no room for it."""
+    for column in ("status", "owner"):
+        if await sql.has_index(TABLE, column):
+            continue
+        try:
+            await sql.run(f"CREATE INDEX odl_{column} ON {TABLE} ({column})")
+        except Exception as error:
+            if not sql.refused(error) and sql.fault(error) is not Fault.DATA:
+                raise
+            log.info("the table %s gets no index on %s (%s): looks at it are slower", TABLE, column, error.args[-1])
 
 
 async def _our_tables(sql: Session, dialect: str) -> None:

@@ -10,6 +10,7 @@ from odl_daemon.model.shares import DAY, Used, hour_of
 from odl_daemon.model.task import Phase
 from odl_daemon.ports import Taken
 from odl_daemon.store.connection import Lanes
+from odl_daemon.store.counting import in_phases
 from odl_daemon.store.session import Session, SqlRow, SqlValue, number_of, quoted, text_of
 
 OWNERS_AT_ONCE: Final = 200
@@ -65,7 +66,7 @@ async def running(sql: Session) -> dict[str, int]:
 
 async def _used(sql: Session, owners: Sequence[str], at: datetime) -> dict[str, Used]:
     among, values = _among(owners)
-    phases = await sql.rows(_IN_PHASES.format(among=among), values)
+    phases = await in_phases(sql, _LIVING, owners)
     hours = await sql.rows(_HOURS.format(among=among), values | {"since": hour_of(at) - DAY})
     by_phase, by_hour = _by_owner(phases), _by_owner(hours)
     names = dict.fromkeys([*owners, *by_phase, *by_hour])
@@ -105,12 +106,9 @@ def _parts(owners: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 HELD: Final = quoted(phase for phase in Phase if phase.held)
-_LIVING: Final = quoted(phase for phase in Phase if not phase.final and phase is not Phase.UNKNOWN)
+_LIVING: Final = [phase for phase in Phase if not phase.final and phase is not Phase.UNKNOWN]
 
 _NEW_HOUR: Final = "INSERT INTO odl_used (owner, hour, tasks, bytes) VALUES (:owner, :hour, 0, 0)"
 _ADD: Final = "UPDATE odl_used SET tasks = tasks + :tasks, bytes = bytes + :bytes WHERE owner = :owner AND hour = :hour"
 _BYTES: Final = "SELECT owner, SUM(bytes) FROM odl_used WHERE hour > :since GROUP BY owner"
-_IN_PHASES: Final = (
-    f"SELECT owner, phase, COUNT(*) FROM odl_task WHERE phase IN ({_LIVING}){{among}} GROUP BY owner, phase"
-)
 _HOURS: Final = "SELECT owner, hour, tasks, bytes FROM odl_used WHERE hour > :since{among} ORDER BY owner, hour"
