@@ -21,7 +21,7 @@ async def look(folder: Path) -> None:
         async with (
             Origin() as origin,
             async_playwright() as driver,
-            house(Path(own) / "d", download={"slots": 3}) as found,
+            house(Path(own) / "d", download={"slots": 2}) as found,
         ):
             browser = await driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
             site = Site(found.daemon, found.base, origin, browser)
@@ -30,23 +30,25 @@ async def look(folder: Path) -> None:
 
 
 async def _fill(site: Site) -> None:
-    names = [
-        "debian-12.7.0-amd64-netinst.iso",
-        "Vorlesung 04 – Graphen.mp4",
-        "季度报告.pdf",
-        "backup.tar.zst",
-        "song.flac",
-    ]
-    for number, name in enumerate(names):
-        gate = asyncio.Event() if number < 3 else None
-        site.origin.pages[f"/{number}"] = Page(content(8 * MIB), gate=gate, gate_at=(2 + number * 2) * MIB)
-        await site.daemon.add(site.origin.url(f"/{number}"), arguments=("--owner", "ann@example.org", "--name", name))
-    await site.daemon.add(site.origin.url("/missing/thesis.pdf"), arguments=("--owner", "ann@example.org"))
-    for number in range(4):
-        site.origin.pages[f"/w{number}"] = Page(content(MIB))
-        await site.daemon.add(
-            site.origin.url(f"/w{number}"), arguments=("--owner", "ann@example.org", "--name", f"waits-{number}.zip")
-        )
+    """Some that wait, move, are done, and failed."""
+    done = ["Vorlesung 04 – Graphen.mp4", "季度报告.pdf", "song.flac"]
+    moving = ["debian-12.7.0-amd64-netinst.iso", "backup.tar.zst"]
+    for number, name in enumerate([*done, *moving]):
+        gate = asyncio.Event() if name in moving else None
+        site.origin.pages[f"/{number}"] = Page(content(9 * MIB), gate=gate, gate_at=(3 + number) * MIB)
+    await _add(site, [f"/{number}" for number in range(len(done))], done)
+    await _add(site, ["/missing/thesis.pdf"], [""])
+    await asyncio.sleep(2)
+    await _add(site, [f"/{len(done) + number}" for number in range(len(moving))], moving)
+    await asyncio.sleep(1)
+    site.origin.pages["/w"] = Page(content(MIB))
+    await _add(site, ["/w"] * 2, ["photos-2026.zip", "lecture-notes.epub"])
+
+
+async def _add(site: Site, paths: list[str], names: list[str]) -> None:
+    for path, name in zip(paths, names, strict=True):
+        named = ("--name", name) if name else ()
+        await site.daemon.add(site.origin.url(path), arguments=("--owner", "ann@example.org", *named))
 
 
 async def _shoot(site: Site, folder: Path) -> None:
