@@ -41,7 +41,7 @@ async def _busy(place: Path, here: Path, *, slots: int, database: str = "") -> A
     """A daemon all of whose slots are at files that do not end while it is measured."""
     async with (
         Nginx(place, slow_rate=16 * 1024) as nginx,
-        house(here, database=database, download={"slots": slots}) as running,
+        house(here, database=database, download={"slots": slots}, intake={"poll": 5}) as running,
     ):
         await asyncio.to_thread(make_file, nginx.root / "slow", 256 << 20)
         await running.boss.add(*[f"{nginx.slow_url('slow')}?{number}" for number in range(slots)])

@@ -61,8 +61,8 @@ class Unit(Generic[T]):
 
 
 class Lanes:
-    """The way into the database. One lane writes steps, one writes everything else, the others read; SQLite,
-    which has one writer at a time, has one lane of each sort."""
+    """The way into the database. One lane writes steps, one writes everything else, one sweeps through whole tables,
+    the others read what somebody waits for; SQLite, which has one writer at a time, has one lane of each sort."""
 
     def __init__(self, *, address: Address, lanes: int, patient: bool, skip_locked: bool) -> None:
         self._address = address
@@ -73,9 +73,11 @@ class Lanes:
         self._steps: asyncio.Queue[Unit[Any] | None] = asyncio.Queue()
         self._writes = self._steps if address.dialect == "sqlite" or lanes < 3 else asyncio.Queue()
         self._reads = self._steps if lanes < 2 else asyncio.Queue()
-        readers = 0 if lanes < 2 else 1 if address.dialect == "sqlite" else max(lanes - 2, 1)
+        self._sweeps = self._reads if lanes < 4 else asyncio.Queue()
+        readers = 0 if lanes < 2 else 1 if address.dialect == "sqlite" else max(lanes - 3, 1)
         writing = dict.fromkeys([self._steps, self._writes])
-        self._owned = [(queue, True) for queue in writing] + [(self._reads, False)] * readers
+        sweepers = [] if self._sweeps is self._reads else [(self._sweeps, False)]
+        self._owned = [(queue, True) for queue in writing] + [(self._reads, False)] * readers + sweepers
         """The queue of each lane, and whether it writes."""
 
     @property
@@ -125,6 +127,10 @@ class Lanes:
     def read(self, work: Work[T]) -> asyncio.Future[T]:
         """Puts a unit in line that changes nothing."""
         return self._put(self._reads, Unit(work, writes=False, limit=UNIT_LIMIT))
+
+    def sweep(self, work: Work[T]) -> asyncio.Future[T]:
+        """The same for what looks at many rows and is in no hurry: nobody else's look waits behind it."""
+        return self._put(self._sweeps, Unit(work, writes=False, limit=UNIT_LIMIT))
 
     def _put(self, queue: asyncio.Queue[Unit[Any] | None], unit: Unit[T]) -> asyncio.Future[T]:
         if self._closing.is_set():

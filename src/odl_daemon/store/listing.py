@@ -57,7 +57,7 @@ class Listing:
             return [*ours, *((whose, _phase_read_as(status), count) for whose, status, count in before)]
 
         found: dict[str, dict[Phase, int]] = {}
-        for whose, phase, count in await self._lanes.read(look):
+        for whose, phase, count in await (self._lanes.read if owner else self._lanes.sweep)(look):
             counts = found.setdefault(text_of(whose), {})
             counts[Phase(text_of(phase))] = counts.get(Phase(text_of(phase)), 0) + number_of(count)
         return found

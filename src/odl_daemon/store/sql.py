@@ -38,7 +38,7 @@ class SqlStore:
     """
 
     def __init__(
-        self, *, url: str, lease: float = 20.0, patient: bool = True, lanes: int = 4, skip_locked: bool = True
+        self, *, url: str, lease: float = 20.0, patient: bool = True, lanes: int = 5, skip_locked: bool = True
     ) -> None:
         try:
             self._address = parse(url)

@@ -45,7 +45,7 @@ class Strangers:
         """Rows without a task of ours, or with one that has ended, the oldest first."""
         found: list[Row] = []
         while len(found) < limit:
-            rows = await self._lanes.read(partial(_look, above=above, statuses=statuses, limit=limit))
+            rows = await self._lanes.sweep(partial(_look, above=above, statuses=statuses, limit=limit))
             found += [row for row in map(_row_of, rows) if row is not None]
             if len(rows) < limit:
                 break
@@ -62,7 +62,7 @@ class Strangers:
 
     async def forget_deleted(self, limit: int) -> list[int]:
         """Drops our side of rows that are gone and that nobody holds."""
-        gone = await self._lanes.read(partial(_orphans, limit=limit))
+        gone = await self._lanes.sweep(partial(_orphans, limit=limit))
         return await self._lanes.write(partial(_forget, ids=gone)) if gone else []
 
 
