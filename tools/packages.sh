@@ -31,6 +31,7 @@ missing_packages() {
             # Seafile's own client, in the system's Python: our stand-in for the server is held against it
             /usr/bin/python3 -c 'import pysearpc' 2>/dev/null || echo python3-searpc
             # aria2's client for JavaScript: the door that speaks as aria2 does is held against it
+            has chromium || echo chromium
             has node || echo nodejs
             has npm || echo npm
             ;;

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,20 @@ SmallDisk = Callable[[Path], Path]
 
 
 @pytest.fixture
-def small_disk() -> Iterator[SmallDisk]:
+def mounts() -> Iterator[ExitStack]:
     """Ask for it before `start_daemon`: so the daemon is dead before its disk goes."""
     with ExitStack() as mounts:
+        yield mounts
 
-        def mount(folder: Path) -> Path:
-            folder.mkdir(parents=True)
-            mounts.enter_context(_mounted(folder, f"size={DISK},nr_inodes=200"))
-            return folder
 
-        yield mount
+@pytest.fixture
+def small_disk(mounts: ExitStack) -> SmallDisk:
+    def mount(folder: Path) -> Path:
+        folder.mkdir(parents=True)
+        mounts.enter_context(_mounted(folder, f"size={DISK},nr_inodes=200"))
+        return folder
+
+    return mount
 
 
 # --- where downloads lie
@@ -64,17 +68,19 @@ async def test_below_the_floor_nothing_is_begun(
 
 
 async def test_the_floor_stays_free_whatever_comes_without_a_length(
-    small_disk: SmallDisk, start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
+    mounts: ExitStack, start_daemon: StartDaemon, origin: Origin, sqlite: Table, tmp_path: Path
 ) -> None:
-    disk = small_disk(tmp_path / "a" / "scratch")
-    floor = 2 * MIB
+    disk = tmp_path / "a" / "scratch"
+    disk.mkdir(parents=True)
+    mounts.enter_context(_mounted(disk, f"size={400 * MIB}"))  # what is on its way to it must be a small part of it
+    floor = 100 * MIB
     daemon = await start_daemon(
         "a", database=sqlite.url, disk={"floor": floor}, download={"retries": 1, "retry_wait": 0.3}
     )
-    origin.pages["/endless"] = Page(content(3 * DISK), declared=-1)
+    origin.pages["/endless"] = Page(pour=_endless)
     origin.pages["/small"] = Page(PIECE)
     (endless,) = await daemon.add(origin.url("/endless"))
-    least = DISK
+    least = 400 * MIB
 
     async def ended() -> bool:
         nonlocal least
@@ -82,7 +88,7 @@ async def test_the_floor_stays_free_whatever_comes_without_a_length(
         (task,) = await daemon.show(endless)
         return bool(task["phase"] == "failed")
 
-    await until(ended, what="the end of what has none", within=30)
+    await until(ended, what="the end of what has none", within=60)
     (task,) = await daemon.show(endless)
     assert task["reason"] == "disk_full"
     assert re.match(r"the server's disk has no room for this file now \(given up after", task["comment"])
@@ -166,7 +172,7 @@ async def test_a_full_library_gets_the_file_when_it_has_room(
 
 
 async def test_a_failed_commit_is_tried_again_alone(start_daemon: StartDaemon, origin: Origin, table: Table) -> None:
-    daemon = await start_daemon("a", database=table.url, download={"retry_wait": 0.2})
+    daemon = await start_daemon("a", database=table.url, download={"retry_wait": 3})  # time to look at it
     page, task_id = await _gated(daemon, origin)
     with _closed(daemon.file("/")):
         page.set()
@@ -323,6 +329,12 @@ def _folder_of(daemon: Daemon, task_id: int) -> bool:
 
 
 # --- disks
+
+
+async def _endless() -> AsyncIterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    while True:
+        yield bytes(1 << 20)
 
 
 def _fill(disk: Path) -> Path:

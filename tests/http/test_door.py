@@ -25,9 +25,9 @@ from odl_daemon.intake.http.trouble import Trouble
 from odl_daemon.model.keys import Principal
 from tests.acceptance.until import until
 from tests.conftest import StartDaemon
-from tests.http.client import Client, until_event
+from tests.http.client import WELL, Client, until_event
 from tests.http.conftest import ANN, house, until_answered
-from tests.http.test_live import WELL, LiveDesk
+from tests.http.test_live import LiveDesk
 from tests.servers.daemon import Daemon
 from tests.servers.mariadb import MariaDb
 from tests.servers.origin import Origin, Page, content

@@ -15,7 +15,6 @@ import pytest
 from odl_daemon.engine.desk import Desk
 from odl_daemon.engine.keyring import Keyring
 from odl_daemon.engine.news import News
-from odl_daemon.health import Vitals
 from odl_daemon.intake.http import stream
 from odl_daemon.intake.http.doorman import Doorman
 from odl_daemon.intake.http.live import EVERYBODY, KEPT, MOST, Live, Watch
@@ -25,20 +24,12 @@ from odl_daemon.model.keys import Principal
 from odl_daemon.model.task import Phase, Progress, Task
 from tests.acceptance.until import until
 from tests.engine.test_keyring import Clock, Drawer
-from tests.http.client import Client, until_event
+from tests.http.client import WELL, Client, until_event
 from tests.http.conftest import until_answered
 from tests.intake.paper_desk import PaperDesk
 from tests.servers.ports import free_port
 
 TICK = 0.02
-
-
-async def _at_once() -> float:
-    return 0.0
-
-
-WELL = Vitals(stuck=lambda: False, troubles=lambda: [], respawns=lambda: 0, blocks=lambda: 0, database_latency=_at_once)
-"""Of a daemon that lacks nothing."""
 
 
 class LiveDesk(PaperDesk):

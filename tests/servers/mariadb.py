@@ -123,7 +123,7 @@ class MariaDb:
                 "--skip-test-db",
                 "--skip-name-resolve",
                 f"--datadir={self._folder / 'data'}",
-                f"--tmpdir={self._folder}",
+                f"--tmpdir={self._folder}",  # its temporary tables are named by its process id alone
                 *_as_whom(),
             ],
             output=self._folder / "log",
@@ -149,7 +149,7 @@ class MariaDb:
     def _arguments(self) -> list[str]:
         return [
             f"--datadir={self._folder / 'data'}",
-            f"--tmpdir={self._folder}",  # a server that starts deletes what others have in one that they share
+            f"--tmpdir={self._folder}",
             f"--socket={self._folder / 'sock'}",
             f"--pid-file={self._folder / 'pid'}",
             f"--port={self.port}",

@@ -15,8 +15,8 @@ FLOOR: Final = 1 << 30
 PART: Final = 20
 """No more than this part of a small disk is the floor that nobody set, is set aside at a time, or is held unwritten."""
 
-UNWRITTEN: Final = 16 << 20
-"""Bytes that the downloader may have taken and not written yet; of a small disk PART at most."""
+UNWRITTEN: Final = 32 << 20
+"""Bytes that are on their way to the disk, in the downloader's cache and in buffers; of a small disk PART at most."""
 
 FRESH: Final = 1.0
 """Seconds for which a look at the disk is good enough to find it low."""

@@ -238,7 +238,7 @@ class Me(Model):
     owner: str
     admin: bool
     version: str
-    local: bool = Field(description="Whether libraries are folders on the daemon's host.")
+    local: bool = Field(description="Whether this is the one user of a daemon with libraries of its own.")
     libraries: list[str] | None = Field(description="Libraries to choose from; null for any id.")
     limits: Limits
 

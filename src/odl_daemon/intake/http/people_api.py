@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from odl_daemon import __version__
 from odl_daemon.engine.desk import Desk
@@ -14,6 +15,9 @@ from odl_daemon.intake.http.endpoint import Asked, Endpoint, Role
 from odl_daemon.intake.spoken import limit_as_json
 from odl_daemon.model.keys import Principal
 from odl_daemon.model.tabs import tab_counts
+
+LOCAL: Final = "local"
+"""The one user of a daemon that nobody but its owner uses: whose tasks `odl add` makes unless another is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class PeopleApi:
             "owner": principal.owner,
             "admin": principal.admin,
             "version": __version__,
-            "local": self._place.local,
+            "local": self._place.local and principal.owner == LOCAL,
             "libraries": await asyncio.to_thread(self._place.libraries),
             "limits": limit_as_json(limit),
         }
