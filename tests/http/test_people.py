@@ -46,7 +46,7 @@ async def expire(still: House, owner: str) -> None:
 
 async def test_a_token_tells_who_asks_and_what_he_may(still: House) -> None:
     me = await still.ann.get(ME)
-    assert (me["owner"], me["admin"], me["local"], me["libraries"]) == (ANN, False, True, ["default"])
+    assert (me["owner"], me["admin"], me["local"], me["libraries"]) == (ANN, False, False, ["default"])
     assert me["limits"]["limits"] == {
         "running": None,
         "queued": 500,
