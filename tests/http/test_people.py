@@ -57,6 +57,10 @@ async def test_a_token_tells_who_asks_and_what_he_may(still: House) -> None:
     assert me["limits"] == await still.ann.get("/api/v1/limits")
 
 
+async def test_the_one_user_of_a_daemon_of_his_own_is_told_so(still: House) -> None:
+    assert (await (await still.client("local")).get(ME))["local"] is True
+
+
 async def test_admins_are_those_whose_key_says_so_and_those_of_the_settings(still: House) -> None:
     second = await still.client("second@example.com")
     assert [(await client.get(ME))["admin"] for client in (still.ann, still.boss, second)] == [False, True, True]
