@@ -106,7 +106,9 @@ class House:
             small_jobs=small_jobs,
         )
         self._allowance = Allowance(store=store, clock=now, shares=shares_of(config))
-        self._adoption = Adoption(store=store, scratch=scratch, bell=self._bell, allowance=self._allowance, clock=now)
+        self._adoption = Adoption(
+            store=store, scratch=scratch, bell=self._bell, news=news, allowance=self._allowance, clock=now
+        )
         self._rival = Rival(store, now)
         self._worker = Worker(
             store=store,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,19 @@ async def test_a_task_is_followed_from_its_coming_to_its_end(ann: Client, origin
         assert (await until_event(events, "counts")).data["done"] == 1
     assert done == (await ann.get(f"{TASKS}/{task_id}"))["task"]
     assert (done["progress"], done["name"]) == (1.0, "held")
+
+
+async def test_a_row_of_somebody_else_is_told_of_when_it_is_adopted(tmp_path: Path) -> None:
+    async with (
+        house(tmp_path / "idle", daemon={"enabled": False}, intake={"poll": 0.2}) as idle,
+        idle.ann.events() as events,
+    ):
+        idle.sql(
+            "INSERT INTO OfflineDownloadRecord (repo_id, path, url, owner, timestamp, size, status, comment)"
+            " VALUES ('default', '/', 'http://example.org/a', ?, '2026-01-02 03:04:05', 0, 1, '')",
+            (ANN,),
+        )
+        assert (await until_phase(events, "waiting"))["url"] == "http://example.org/a"
 
 
 async def test_figures_move_while_a_file_comes_and_counts_stay_silent(ann: Client, origin: Origin) -> None:

@@ -129,7 +129,7 @@ class Daemon:
             obstacle=self.dispatcher.obstacle,
         )
         self.adoption = Adoption(
-            store=self.store, scratch=scratch, bell=self.bell, allowance=allowance, clock=world.clock
+            store=self.store, scratch=scratch, bell=self.bell, news=news, allowance=allowance, clock=world.clock
         )
         rival = Rival(self.store, world.clock)
         self._door = TableDoor(adoption=self.adoption, rival=rival, poll=settings.poll, rng=rng)

@@ -10,6 +10,7 @@ from typing import Final
 
 from odl_daemon.engine.allowance import Allowance
 from odl_daemon.engine.bell import Bell
+from odl_daemon.engine.news import News
 from odl_daemon.model import names, source
 from odl_daemon.model.lifecycle import BEGUN, CLAIMED_ONLY, Event, advance
 from odl_daemon.model.task import Reason, Status, Task
@@ -25,9 +26,17 @@ class Adoption:
     """Makes tasks of rows that have none."""
 
     def __init__(
-        self, *, store: Store, scratch: Scratch, bell: Bell, allowance: Allowance, clock: Callable[[], datetime]
+        self,
+        *,
+        store: Store,
+        scratch: Scratch,
+        bell: Bell,
+        news: News,
+        allowance: Allowance,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._news = news
         self._allowance = allowance
         self._scratch = scratch
         self._bell = bell
@@ -69,7 +78,7 @@ class Adoption:
                 self.up_to = max(self.up_to, above)
             tasks = await self._tasks_of(rows)
             made = set(await self._store.adopt(tasks))
-            self._count([task for task in tasks if task.id in made])
+            self._tell([task for task in tasks if task.id in made])
             adopted += len(made)
             self._bell.ring()
         return adopted
@@ -84,7 +93,8 @@ class Adoption:
     def _refused(self, task: Task, sentence: str) -> Task:
         return advance(task, Event.FAILED, at=self._clock(), reason=Reason.OVER_LIMIT, comment=sentence)
 
-    def _count(self, made: Sequence[Task]) -> None:
+    def _tell(self, made: Sequence[Task]) -> None:
+        self._news.entered(made)
         for task in made:
             if _is_handed_over(task):
                 self._allowance.handed_over(task.owner)
