@@ -27,8 +27,8 @@ uninstall: ## remove the service; data, config and user stay (root)
 	@sh tools/uninstall.sh
 
 test: setup-test lint ## check everything: linters, types, floors, tests
-	@# two at a time: a file is one's own, with its servers; in their order, for the slow ones come first
-	@.venv/bin/pytest -m "not chaos and not systemd" -n 2 --dist loadfile --no-loadscope-reorder
+	@# three at a time, as most wait for others more than for a core: a file is one's own, with its servers
+	@.venv/bin/pytest -m "not chaos and not systemd" -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup-test ## the checks without the tests
 	.venv/bin/ruff check .
