@@ -53,6 +53,7 @@ class Stopped(Exception):
 
 def main() -> int:
     os.umask(0o077)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us so wants the daemon to end, too
     path = Path(os.environ["ODL_CONFIG"]) if os.environ.get("ODL_CONFIG") else made_config()
     url = os.environ.get("URL", "")
     if not url:
