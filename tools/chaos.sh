@@ -6,5 +6,6 @@ export SEED
 echo "chaos: make chaos SEED=$SEED has the same run again"
 status=0
 .venv/bin/pytest -m chaos --timeout 3600 || status=$?
+ODL_SIM_COUNT=${ODL_SIM_COUNT:-20000} .venv/bin/pytest --timeout 3600 tests/simulation/test_simulation.py || status=$?
 echo "chaos: the seed was $SEED"
 exit $status

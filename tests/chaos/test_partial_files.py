@@ -31,7 +31,9 @@ async def nginx(tmp_path: Path) -> Nginx:
     return Nginx(tmp_path / "origin", slow_rate=RATE)
 
 
-@pytest.mark.parametrize("victim", ["daemon", "aria2c", "python3"])
+@pytest.mark.parametrize(
+    "victim", ["daemon", *(pytest.param(each, marks=pytest.mark.chaos) for each in ("aria2c", "python3"))]
+)
 async def test_a_kill_costs_little_of_what_has_come(
     start_daemon: StartDaemon, nginx: Nginx, sqlite: Table, victim: str
 ) -> None:
