@@ -79,6 +79,7 @@ class SeafileLibrary:
         """Raises Trouble if the payer may not have so many more bytes."""
         with seafile_sentences.told():
             if not await self._server.has_room(task, size):
+                await self._admission.library(task)  # one that was deleted just now has no room, either
                 raise seafile_sentences.over_quota()
 
     async def plan(self, task: Task, folder: str, fetched: Fetched) -> Intent:
